@@ -1,0 +1,55 @@
+"""True counterfactuals: how much an item's score falls when one event had not happened.
+
+Each score is the one a request without that event would get, with trimming frozen: no older event moves into the gap.
+An event that the prompt no longer holds can only act through retrieval, so the language model is asked about the
+others alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.ranking import FusedRanker, Ranker, SharedPrompt
+from llmrec.records import AttributeValue, History, Item
+from llmrec.retrieval import Retriever
+
+__all__ = ["score_drops"]
+
+
+def score_drops(
+    item: Item,
+    history: History,
+    retriever: Retriever,
+    fused: FusedRanker,
+    *,
+    items: Mapping[str, Item],
+    context: Mapping[str, AttributeValue] | None = None,
+) -> list[float]:
+    """How much the item's score falls without each event, in the order of the events.
+
+    Raises:
+        ScoringError: The language model failed.
+    """
+
+    def retrieval(known: History) -> float:
+        return retriever.score(known, [item.item_id]).candidates[0].score
+
+    whole = retrieval(history)
+    drops = np.array([whole - retrieval(history.without(event)) for event in history.events])
+    drops *= fused.fusion.retrieval_weight
+    if fused.ranker is not None:
+        shared = fused.ranker.shared(history, items, context)
+        drops += fused.fusion.llm_weight * _llm_drops(item, shared, fused.ranker, len(history.events))
+    return [float(drop) for drop in drops]
+
+
+def _llm_drops(item: Item, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:
+    """How much the language model's opinion falls without each of the events, of which the prompt holds the newest."""
+    drops = np.zeros(events)
+    if shared.lines:
+        whole, _ = ranker.score(shared, [item])
+        drops[-len(shared.lines) :] = whole[0] - ranker.score_without_each(shared, item)
+    return drops

@@ -1,0 +1,70 @@
+"""What an explanation may be made of: true counterfactuals, the parts of the score, and shared attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from llmrec.records import AttributeValue, Event, Evidence, Item
+
+__all__ = ["gather", "in_the_past"]
+
+_VERBS = {
+    "rating": "gave {title} a rating of {value:g}",
+    "like": "liked {title}",
+    "dislike": "did not like {title}",
+    "hide": "hid {title}",
+    "purchase": "bought {title}",
+    "click": "looked closer at {title}",
+    "view": "took {title}",
+    "search": "searched for “{text}”",
+    "comment": "said “{text}” about {title}",
+}
+
+
+def gather(
+    item: Item,
+    *,
+    events: Sequence[Event],
+    drops: Sequence[float],
+    parts: Mapping[str, float],
+    items: Mapping[str, Item],
+) -> tuple[Evidence, ...]:
+    """All evidence for an item's score, the strongest of each kind first: events, then parts, then attributes.
+
+    Args:
+        item: The item explained.
+        events: The user's events.
+        drops: For each of them, how much the score falls when that event is taken out.
+        parts: What the score is the sum of.
+        items: At least the items the events are about.
+    """
+    counterfactuals = [
+        Evidence("event", float(drop), event.item_id, in_the_past(event, items))
+        for event, drop in zip(events, drops, strict=True)
+    ]
+    shares = [Evidence("part", value, None, name) for name, value in parts.items()]
+    causes = [items[one.item_id] for one in counterfactuals if one.strength > 0 and one.item_id]
+    shared = [Evidence("attribute", float(count), None, text) for text, count in _shared_attributes(item, causes)]
+    by_strength = [sorted(group, key=lambda one: -abs(one.strength)) for group in (counterfactuals, shares, shared)]
+    return tuple(evidence for group in by_strength for evidence in group)
+
+
+def in_the_past(event: Event, items: Mapping[str, Item]) -> str:
+    """What the user did, to be read after “you”."""
+    title = items[event.item_id].title if event.item_id else "something"
+    pattern = _VERBS.get(event.kind, "had “{kind}” with {title}" if event.item_id else "said “{text}”")
+    return pattern.format(title=title, value=event.value or 0.0, text=event.text or "", kind=event.kind)
+
+
+def _shared_attributes(item: Item, causes: Sequence[Item]) -> list[tuple[str, int]]:
+    """Attribute values of the item that its causes have too, with how many of them."""
+    pairs = [(name, value) for name, given in item.attributes.items() for value in _values(given)]
+    counts = [
+        (f"{name}: {value}", sum(value in _values(cause.attributes.get(name, ())) for cause in causes))
+        for name, value in pairs
+    ]
+    return [(text, count) for text, count in counts if count]
+
+
+def _values(given: AttributeValue) -> tuple[object, ...]:
+    return given if isinstance(given, tuple) else (given,)

@@ -1,0 +1,67 @@
+"""What the rest of llmrec asks of the two neural models; the fakes of the tests offer the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.models.segments import Segment
+
+__all__ = ["Encoder", "LanguageModel"]
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors of length one."""
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies its vectors: two encoders with the same one give the same vectors."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> NDArray[np.float32]:
+        """Unit rows, float32 [len(texts), dimension], in the order of the texts."""
+
+
+class LanguageModel(Protocol):
+    """Reads token ids and says how much more likely Yes is than No as the next token. It never sees an item."""
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by."""
+
+    @property
+    def sha256(self) -> str:
+        """What identifies its weights; an adapter fits one base only."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether many suffixes are scored in one pass over their shared prefix."""
+
+    @property
+    def packing_note(self) -> str:
+        """Why it does not pack; empty if it does."""
+
+    def tokenize(self, segment: Segment) -> list[int]:
+        """The token ids of one segment; a prompt is the ids of its segments, one after the other."""
+
+    def cap(self, text: str, tokens: int) -> tuple[list[int], bool]:
+        """The ids of foreign text, at most `tokens` whole ones, and whether something was cut off."""
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """logit(Yes) - logit(No) after prefix + suffix, float32 [len(suffixes)], in the order of the suffixes.
+
+        A score depends neither on the order nor on the contents of the other suffixes.
+
+        Raises:
+            ScoringError: The model failed on this request.
+        """

@@ -1,0 +1,19 @@
+"""From candidates to an order: prompts, the language model's opinion, fusion."""
+
+from llmrec.ranking.calibration import judge
+from llmrec.ranking.fused import FusedRanker, Ranking
+from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
+from llmrec.ranking.prompts import PromptLibrary
+from llmrec.ranking.ranker import Ranker, SharedPrompt
+
+__all__ = [
+    "FusedRanker",
+    "Fusion",
+    "JudgedList",
+    "PromptLibrary",
+    "Ranker",
+    "Ranking",
+    "SharedPrompt",
+    "fit_fusion",
+    "judge",
+]

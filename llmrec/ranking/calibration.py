@@ -1,0 +1,58 @@
+"""Held-out requests to weigh the retriever against the language model: each user's newest event is what was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.ranking.fusion import JudgedList
+from llmrec.ranking.ranker import Ranker
+from llmrec.records import Candidate, History
+from llmrec.retrieval import Catalogue, Retriever
+
+__all__ = ["HeldOutRequest", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutRequest:
+    """What a user would have been given just before their newest event.
+
+    Args:
+        before: The history without that event.
+        candidates: What the retriever proposed.
+        taken: The place of the event's item among them, or None.
+        llm: What the language model said of each, once it was asked.
+    """
+
+    before: History
+    candidates: tuple[Candidate, ...]
+    taken: int | None
+    llm: NDArray[np.float32] | None = None
+
+    def asked(self, ranker: Ranker, catalogue: Catalogue) -> HeldOutRequest:
+        """The same request with the language model's opinion."""
+        shared = ranker.shared(self.before, catalogue.items)
+        scores, _ = ranker.score(shared, [candidate.item for candidate in self.candidates])
+        return replace(self, llm=scores)
+
+    def judged(self) -> JudgedList:
+        """The scores alone; only for a request whose item was among the candidates."""
+        assert self.taken is not None
+        retrieval = np.array([candidate.score for candidate in self.candidates])
+        return JudgedList(retrieval, None if self.llm is None else self.llm.astype(np.float64), self.taken)
+
+
+def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[HeldOutRequest]:
+    """Retrieve k candidates for each history without its newest event, which must be on a wanted item."""
+    requests = []
+    for history in histories:
+        before = History(history.user, history.events[:-1])
+        target = history.events[-1].item_id
+        excluded = {event.item_id for event in before.events if event.item_id} - {target}
+        candidates = retriever.retrieve(before, k, excluded=excluded).candidates
+        taken = next((place for place, one in enumerate(candidates) if one.item.item_id == target), None)
+        requests.append(HeldOutRequest(before, candidates, taken))
+    return requests

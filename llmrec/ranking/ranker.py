@@ -1,0 +1,163 @@
+"""From candidates to the language model's opinion: the prompt of a request, within its budget, and its scores.
+
+The shared part (who, situation, history, question) is read once, each candidate continues it on its own. History is
+trimmed oldest first until the shared part fits; the question is never cut, and foreign text is capped piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.models import LanguageModel, Segment
+from llmrec.ranking.prompts import PromptLibrary, Slot
+from llmrec.records import AttributeValue, Event, History, Item, in_words
+
+__all__ = ["Ranker", "SharedPrompt"]
+
+Ids = tuple[int, ...]
+
+_BRANCHES = 5
+"""Counterfactuals that leave the shared prompt within so many events of each other are scored in one pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPrompt:
+    """The part of the prompt that all candidates share, in pieces: `head`, one line per event, `tail`.
+
+    Args:
+        head: Token ids before the history.
+        lines: Token ids of each event that is left, oldest first.
+        tail: Token ids after the history, the question among them.
+        events: The events the lines are about.
+        capped: How many pieces of foreign text were shortened.
+    """
+
+    head: Ids
+    lines: tuple[Ids, ...]
+    tail: Ids
+    events: tuple[Event, ...]
+    capped: int
+
+    @property
+    def ids(self) -> list[int]:
+        """The whole of it."""
+        return list(chain(self.head, *self.lines, self.tail))
+
+
+class Ranker:
+    """Asks a language model about candidates.
+
+    Args:
+        model: Scores token ids.
+        prompts: The templates.
+        history_tokens: Longest shared part; where the fixed words alone are longer, no event is left.
+        text_tokens: Longest piece of foreign text.
+    """
+
+    def __init__(
+        self, model: LanguageModel, prompts: PromptLibrary, *, history_tokens: int = 384, text_tokens: int = 32
+    ) -> None:
+        self.model = model
+        self.fingerprint = prompts.fingerprint("rank")
+        self._prompts = prompts
+        self._history_tokens = history_tokens
+        self._text_tokens = text_tokens
+        self._foreign_ids = lru_cache(maxsize=100_000)(self._tokenize_foreign)
+        self._trusted_ids = lru_cache(maxsize=1_000)(self._tokenize_trusted)
+
+    def shared(
+        self, history: History, items: Mapping[str, Item], context: Mapping[str, AttributeValue] | None = None
+    ) -> SharedPrompt:
+        """The shared prompt for a history; `items` holds at least the items its events are about."""
+        user = in_words(history.user.attributes) if history.user else ""
+        pieces = self._prompts.render(
+            "rank",
+            "shared",
+            user=user,
+            context=in_words(context or {}),
+            history=Slot(),
+            history_known=bool(history.events),
+        )
+        gap = next(place for place, piece in enumerate(pieces) if isinstance(piece, Slot))
+        head, capped_head = self._encode(pieces[:gap])
+        tail, capped_tail = self._encode(pieces[gap + 1 :])
+        budget = self._history_tokens - len(head) - len(tail)
+        lines, events, capped = self._newest_lines(history, items, budget)
+        return SharedPrompt(head, lines, tail, events, capped_head + capped_tail + capped)
+
+    def score(self, shared: SharedPrompt, items: Sequence[Item]) -> tuple[NDArray[np.float32], int]:
+        """The model's log-odds that each item is taken next, float32 [len(items)], and how many texts were capped.
+
+        Raises:
+            ScoringError: The model failed.
+        """
+        encoded = [self.candidate(item) for item in items]
+        scores = self.model.score(shared.ids, [ids for ids, _ in encoded])
+        return scores, sum(capped for _, capped in encoded)
+
+    def score_without_each(self, shared: SharedPrompt, item: Item) -> NDArray[np.float32]:
+        """The item's log-odds with one line of the history taken out, float32 [len(shared.lines)], line by line.
+
+        Nothing moves into the gap. The prompts are the ones `score` would see, read as branches of what they share.
+        """
+        candidate, _ = self.candidate(item)
+        lines, scores = shared.lines, [np.zeros(0, np.float32)]
+        for start in range(0, len(lines), _BRANCHES):
+            stop = min(start + _BRANCHES, len(lines))
+            branches = [
+                list(chain(*lines[start:gone], *lines[gone + 1 :], shared.tail, candidate))
+                for gone in range(start, stop)
+            ]
+            scores.append(self.model.score(list(chain(shared.head, *lines[:start])), branches))
+        return np.concatenate(scores)
+
+    def _newest_lines(
+        self, history: History, items: Mapping[str, Item], budget: int
+    ) -> tuple[tuple[Ids, ...], tuple[Event, ...], int]:
+        lines: list[Ids] = []
+        events: list[Event] = []
+        capped = 0
+        for event in reversed(history.events):
+            line, shortened = self._line(event, items)
+            budget -= len(line)
+            if budget < 0:
+                break
+            lines.append(line)
+            events.append(event)
+            capped += shortened
+        return tuple(reversed(lines)), tuple(reversed(events)), capped
+
+    def _line(self, event: Event, items: Mapping[str, Item]) -> tuple[Ids, int]:
+        title = items[event.item_id].title if event.item_id else ""
+        value = "" if event.value is None else f"{event.value:g}"
+        return self._encode(
+            self._prompts.render("rank", "event", kind=event.kind, title=title, value=value, text=event.text or "")
+        )
+
+    def candidate(self, item: Item) -> tuple[Ids, int]:
+        """The token ids that continue the shared prompt with an item, and how many of its texts were capped."""
+        return self._encode(
+            self._prompts.render("rank", "candidate", title=item.title, about=in_words(item.attributes))
+        )
+
+    def _encode(self, pieces: Sequence[Segment | Slot]) -> tuple[Ids, int]:
+        """Concatenated ids of segments that were tokenised apart, and how many of them were capped."""
+        encoded = [
+            (self._trusted_ids(piece.text), False) if piece.trusted else self._foreign_ids(piece.text)
+            for piece in pieces
+            if isinstance(piece, Segment)
+        ]
+        return tuple(chain.from_iterable(ids for ids, _ in encoded)), sum(capped for _, capped in encoded)
+
+    def _tokenize_trusted(self, text: str) -> Ids:
+        return tuple(self.model.tokenize(Segment(text, trusted=True)))
+
+    def _tokenize_foreign(self, text: str) -> tuple[Ids, bool]:
+        ids, capped = self.model.cap(text, self._text_tokens)
+        return tuple(ids), capped

@@ -1,0 +1,386 @@
+"""The values that flow through llmrec. All are frozen and checked where they are made, so no later stage checks again.
+
+Ids are strings. Times are aware and in UTC. `score` is in log-odds and is the sum of `parts`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from llmrec.errors import ConfigError, DataError, MissingExtraError
+
+__all__ = [
+    "AttributeValue",
+    "Candidate",
+    "Event",
+    "Evidence",
+    "Explanation",
+    "History",
+    "Item",
+    "RankedItem",
+    "Recommendation",
+    "Trace",
+    "User",
+    "in_words",
+]
+
+AttributeValue = str | int | float | bool | tuple[str, ...]
+
+_MAX_ID = 256
+_EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+_CLOCK_SKEW = timedelta(days=1)
+
+
+def _checked_id(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{name} = {value!r} is not a string", hint=f"give {name} as a string, such as '42'")
+    if not value.strip() or len(value) > _MAX_ID or not value.isprintable():
+        raise DataError(
+            f"{name} = {value[:60]!r} is not a usable id",
+            hint=f"ids are 1 to {_MAX_ID} printable characters, not all of them blanks",
+        )
+    return value
+
+
+def _checked_text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{name} = {str(value)[:60]!r} is not text", hint=f"give {name} as a string")
+    # NUL cannot be stored by PostgreSQL and lone surrogates by neither database: keep their place, not the character.
+    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _checked_number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"{name} = {value!r} is not a finite number", hint=f"give {name} as a number, or leave it out")
+    return float(value)
+
+
+def _checked_attribute(value: object, name: str) -> AttributeValue:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        _checked_number(value, name)
+        return value
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(value) if isinstance(value, set | frozenset) else value
+        return tuple(_checked_text(part, name) for part in parts)
+    return _checked_text(value, name)
+
+
+def _checked_attributes(attributes: object) -> Mapping[str, AttributeValue]:
+    if not isinstance(attributes, Mapping):
+        raise DataError(f"attributes = {attributes!r} is not a mapping", hint="give attributes as a dict")
+    pairs = {_checked_text(key, "attribute name"): value for key, value in attributes.items() if value is not None}
+    return MappingProxyType({key: _checked_attribute(value, f"attribute {key!r}") for key, value in pairs.items()})
+
+
+def _checked_time(value: object) -> datetime:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise DataError(
+            f"timestamp = {value!r} is not an aware time",
+            hint="give a datetime with a time zone, such as datetime.now(timezone.utc)",
+        )
+    value = value.astimezone(UTC)
+    if not _EARLIEST <= value <= datetime.now(UTC) + _CLOCK_SKEW:
+        raise DataError(
+            f"timestamp = {value.isoformat()} lies before 1970-01-02 or in the future",
+            hint="check the unit (seconds, not milliseconds) and the time zone",
+        )
+    return value
+
+
+def in_words(attributes: Mapping[str, AttributeValue]) -> str:
+    """Attributes as a reader would note them down, such as ``year: 1995; genres: Comedy, Drama``."""
+    return "; ".join(f"{name}: {_value_in_words(value)}" for name, value in attributes.items())
+
+
+def _value_in_words(value: AttributeValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody to recommend to; `attributes` are whatever is known of them (age, gender, place, ...)."""
+
+    user_id: str
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checked_id(self.user_id, "user_id")
+        object.__setattr__(self, "attributes", _checked_attributes(self.attributes))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to recommend; `attributes` are free: a number, a string, a truth value or a tuple of strings each."""
+
+    item_id: str
+    title: str
+    description: str = ""
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checked_id(self.item_id, "item_id")
+        object.__setattr__(self, "title", _checked_text(self.title, "title"))
+        object.__setattr__(self, "description", _checked_text(self.description, "description"))
+        object.__setattr__(self, "attributes", _checked_attributes(self.attributes))
+        if not self.title.strip():
+            raise DataError(f"item {self.item_id!r} has no title", hint="every item needs a title the model can read")
+
+    @property
+    def text(self) -> str:
+        """Everything known of it, as the text encoder reads it: title, description, attributes."""
+        parts = (self.title, self.description, in_words(self.attributes))
+        return ". ".join(part.strip() for part in parts if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a user did or said.
+
+    Args:
+        user_id: Who.
+        item_id: On which item, or None where there is none (a search query has only text).
+        kind: What: impression, view, click, like, dislike, hide, rating, purchase, search, comment, or your own word.
+        value: A number that belongs to it: the stars of a rating, the seconds of a view.
+        text: What was said or typed.
+        timestamp: When, aware; None where the source has only an order.
+        event_id: The client's own id for it; sending the same id again changes nothing.
+        recommendation_id: The recommendation it answers.
+        sequence: The order of arrival, given by the store.
+    """
+
+    NEGATIVE: ClassVar[frozenset[str]] = frozenset({"dislike", "hide", "skip"})
+    PASSIVE: ClassVar[frozenset[str]] = frozenset({"impression"})
+
+    user_id: str
+    item_id: str | None = None
+    kind: str = "view"
+    value: float | None = None
+    text: str | None = None
+    timestamp: datetime | None = None
+    event_id: str | None = None
+    recommendation_id: str | None = None
+    sequence: int | None = None
+
+    def __post_init__(self) -> None:
+        _checked_id(self.user_id, "user_id")
+        _checked_id(self.kind, "kind")
+        for name in ("item_id", "event_id", "recommendation_id"):
+            if getattr(self, name) is not None:
+                _checked_id(getattr(self, name), name)
+        if self.value is not None:
+            object.__setattr__(self, "value", _checked_number(self.value, "value"))
+        if self.text is not None:
+            object.__setattr__(self, "text", _checked_text(self.text, "text"))
+        if self.timestamp is not None:
+            object.__setattr__(self, "timestamp", _checked_time(self.timestamp))
+        if self.kind == "rating" and self.value is None:
+            raise DataError("a rating has no value", hint="give the stars as value, or use another kind")
+        if self.item_id is None and not self.text:
+            raise DataError("an event has neither an item nor text", hint="give item_id, or text for a search")
+
+    @property
+    def is_behaviour(self) -> bool:
+        """Whether the user did it, rather than was shown it."""
+        return self.kind not in self.PASSIVE
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether it says that the user does not want the item."""
+        return self.kind in self.NEGATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of one user when a request is answered.
+
+    Args:
+        user: Who, where that is known.
+        events: What they did, oldest first; at most as many as are looked at.
+        seen: Every item they already met, however long ago.
+        known: How many events are stored, those not looked at included.
+    """
+
+    user: User | None = None
+    events: tuple[Event, ...] = ()
+    seen: frozenset[str] = frozenset()
+    known: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", max(self.known, len(self.events)))
+
+    def without(self, removed: Event) -> History:
+        """The same history as if one event had not happened."""
+        return History(self.user, tuple(event for event in self.events if event is not removed), self.seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An item the retriever proposes, with its retrieval score (before any weight)."""
+
+    item: Item
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedItem:
+    """An item in its place: `score` is the sum of `parts`, in log-odds; `probability` is calibrated separately."""
+
+    rank: int
+    item: Item
+    score: float
+    parts: Mapping[str, float]
+    probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract."""
+        return {
+            "rank": self.rank,
+            "item_id": self.item.item_id,
+            "title": self.item.title,
+            "score": self.score,
+            "probability": self.probability,
+            "parts": dict(self.parts),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How an answer came about.
+
+    Args:
+        path: Which way the candidates came: history, popularity, or given.
+        candidates: How many items were scored.
+        history_events: How many events of the user are known.
+        history_used: How many of them the prompt holds; the rest was trimmed, oldest first.
+        prompt_tokens: Tokens of the shared part of the prompt.
+        prompt_fingerprint: sha256 of the template that worded it, shortened.
+        model: The language model that scored, or None.
+        packed: Whether all candidates were scored in shared passes.
+        notes: What else a reader should know: texts that were capped, parts that were left out.
+        seconds: Wall time by stage.
+    """
+
+    path: str
+    candidates: int = 0
+    history_events: int = 0
+    history_used: int = 0
+    prompt_tokens: int = 0
+    prompt_fingerprint: str | None = None
+    model: str | None = None
+    packed: bool | None = None
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        names = [name for name in self.__slots__ if name not in ("notes", "seconds")]
+        return {
+            **{name: getattr(self, name) for name in names},
+            "history_trimmed": self.history_events - self.history_used,
+            "notes": list(self.notes),
+            "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The answer to a request, best item first; `fallback` holds the reason when the language model did not rank."""
+
+    id: str
+    user_id: str | None
+    release: str | None
+    items: tuple[RankedItem, ...]
+    trace: Trace
+    fallback: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract."""
+        return {
+            "recommendation_id": self.id,
+            "user_id": self.user_id,
+            "release": self.release,
+            "fallback": self.fallback,
+            "items": [item.to_dict() for item in self.items],
+            "trace": self.trace.to_dict(),
+        }
+
+    def to_frame(self, backend: str = "pandas") -> Any:
+        """The items as a table with the columns user_id, item_id, score, rank.
+
+        Args:
+            backend: pandas, polars or pyarrow.
+
+        Raises:
+            MissingExtraError: The backend is not installed.
+            ConfigError: There is no such backend.
+        """
+        import narwhals
+
+        columns = {
+            "user_id": [self.user_id] * len(self.items),
+            "item_id": [ranked.item.item_id for ranked in self.items],
+            "score": [ranked.score for ranked in self.items],
+            "rank": [ranked.rank for ranked in self.items],
+        }
+        if backend not in ("pandas", "polars", "pyarrow"):
+            raise ConfigError(f"no table backend {backend!r}", hint="use pandas, polars or pyarrow")
+        try:
+            library = import_module(backend)
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(backend, extra="tables", purpose="to_frame") from error
+        return narwhals.from_dict(columns, backend=library).to_native()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for a score.
+
+    Args:
+        kind: event (a counterfactual), part (of the score), or attribute (shared with items of the history).
+        strength: How much it lifts the score, in log-odds; negative where it lowers it. Zero for kinds without one.
+        item_id: The item it is about, where there is one.
+        text: What it is, in words.
+    """
+
+    kind: str
+    strength: float
+    item_id: str | None = None
+    text: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract."""
+        return {"kind": self.kind, "item_id": self.item_id, "strength": self.strength, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item got its score, in words made only from `evidence` (strongest first)."""
+
+    user_id: str
+    item: Item
+    text: str
+    evidence: tuple[Evidence, ...]
+    trace: Trace
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract."""
+        return {
+            "user_id": self.user_id,
+            "item_id": self.item.item_id,
+            "title": self.item.title,
+            "text": self.text,
+            "evidence": [evidence.to_dict() for evidence in self.evidence],
+            "trace": self.trace.to_dict(),
+        }

@@ -1,0 +1,148 @@
+"""Releases: what goes live, one directory each, and the pointer that says which one is.
+
+`<task>/<NNNN>/` holds the parts and a manifest.json that is written last, with the sha256 of every part; the directory
+is put together under another name and renamed, so a half-made release is never listed. The pointer (alias) is a row of
+the store and moves in one transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from llmrec.data import Store
+from llmrec.errors import ReleaseError
+
+__all__ = ["Release", "ReleaseStore"]
+
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release: its version, such as rank/0001, and its manifest."""
+
+    version: str
+    directory: Path
+    manifest: Mapping[str, Any]
+
+    def part(self, name: str) -> Any:
+        """A JSON part, read after its sha256 was compared with the manifest's.
+
+        Raises:
+            ReleaseError: The part is missing or was changed.
+        """
+        try:
+            data = (self.directory / name).read_bytes()
+        except OSError as error:
+            raise ReleaseError(f"release {self.version} lacks {name}", hint=_REPAIR) from error
+        if hashlib.sha256(data).hexdigest() != self.manifest["files"].get(name):
+            raise ReleaseError(f"{name} of release {self.version} was changed after it was made", hint=_REPAIR)
+        return json.loads(data)
+
+    def require(self, what: str, now: str) -> None:
+        """Refuse to go with another encoder, prompt or base model than the release was made with.
+
+        Args:
+            what: The manifest's entry; None there fits everything.
+            now: What it would be used with.
+
+        Raises:
+            ReleaseError: The two differ.
+        """
+        if self.manifest[what] not in (None, now):
+            raise ReleaseError(
+                f"release {self.version} was made with another {what.replace('_', ' ')}",
+                hint="run `llmrec fit` to make a release for the present settings, or undo the change",
+            )
+
+
+_REPAIR = "run `llmrec fit` to make a new release"
+
+
+class ReleaseStore:
+    """The releases of one task in a workspace.
+
+    Args:
+        directory: Holds one directory per task.
+        store: Keeps the alias.
+        task: rank, comment or answer.
+    """
+
+    def __init__(self, directory: Path, store: Store, task: str = "rank") -> None:
+        self._home = directory / task
+        self._store = store
+        self._task = task
+
+    def list(self) -> list[Release]:
+        """Every finished release, oldest first."""
+        paths = sorted(self._home.glob("[0-9]*/" + _MANIFEST)) if self._home.is_dir() else []
+        return [self._read(path.parent) for path in paths if path.parent.name.isdigit()]
+
+    def get(self, version: str) -> Release:
+        """One release by version.
+
+        Raises:
+            ReleaseError: There is none, or its manifest is damaged.
+        """
+        return self._read(self._home / version.removeprefix(f"{self._task}/"))
+
+    def champion(self) -> Release | None:
+        """The release that is live, or None before the first."""
+        version = self._store.alias(self._task)
+        return self.get(version) if version else None
+
+    def promote(self, version: str) -> Release:
+        """Make a release live; the one before it is remembered for `rollback`."""
+        release = self.get(version)
+        self._store.set_alias(self._task, release.version)
+        return release
+
+    def create(self, parts: Mapping[str, object], manifest: Mapping[str, object]) -> Release:
+        """Write a new release from JSON parts; it is not live until promoted."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        name = f"{max((int(path.name) for path in self._home.iterdir() if path.name.isdigit()), default=0) + 1:04}"
+        making = self._home / f"{name}.tmp-{os.getpid()}"
+        making.mkdir()
+        try:
+            files = {part: _write(making / part, content) for part, content in parts.items()}
+            entries = {**manifest, "version": f"{self._task}/{name}", "created": datetime.now(UTC).isoformat()}
+            _write(making / _MANIFEST, {**entries, "files": files})
+            making.rename(self._home / name)
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+        self._sweep()
+        return self._read(self._home / name)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left behind; the caller holds the workspace lock."""
+        for left in self._home.glob("*.tmp-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _read(self, directory: Path) -> Release:
+        version = f"{self._task}/{directory.name}"
+        try:
+            manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            known = ", ".join(path.name for path in sorted(self._home.glob("[0-9]*"))) or "none"
+            raise ReleaseError(f"there is no release {version}", hint=f"releases of {self._task}: {known}") from error
+        except ValueError as error:
+            raise ReleaseError(f"the manifest of release {version} is damaged", hint=_REPAIR) from error
+        return Release(version, directory, manifest)
+
+
+def _write(path: Path, content: object) -> str:
+    data = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode()
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,136 @@
+"""The catalogue in memory with its index, kept in step with the store: a new or changed item is found at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.data import Store
+from llmrec.errors import ConfigError, EmptyCatalogueError, UnknownItemError
+from llmrec.models import Encoder
+from llmrec.records import Item
+from llmrec.retrieval.index import IndexedItems, ItemIndex
+
+__all__ = ["Catalogue", "CatalogueKeeper", "Where"]
+
+Where = Mapping[str, object]
+"""Attribute -> wanted value, or a list of which any one is wanted. Texts are compared without case."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items at one moment, by id and in the order they were added, and the index over their vectors."""
+
+    version: int
+    items: Mapping[str, Item]
+    index: ItemIndex
+
+    @cached_property
+    def attribute_names(self) -> tuple[str, ...]:
+        """Every attribute that at least one item has, sorted."""
+        return tuple(sorted({name for item in self.items.values() for name in item.attributes}))
+
+    def matching(self, where: Where) -> list[str]:
+        """The items that fulfil every condition.
+
+        Raises:
+            ConfigError: No item has such an attribute.
+        """
+        for name in where:
+            if name not in self.attribute_names:
+                known = ", ".join(self.attribute_names) or "none"
+                raise ConfigError(f"no item has the attribute {name!r}", hint=f"known attributes: {known}")
+        wanted = {name: _alternatives(value) for name, value in where.items()}
+        return [
+            item_id
+            for item_id, item in self.items.items()
+            if all(_alternatives(item.attributes.get(name)) & values for name, values in wanted.items())
+        ]
+
+    def require(self, item_ids: Iterable[str]) -> list[Item]:
+        """Their items, in the order given.
+
+        Raises:
+            UnknownItemError: The store has never seen one of them.
+        """
+        wanted = list(item_ids)
+        unknown = [item_id for item_id in wanted if item_id not in self.items]
+        if unknown:
+            raise UnknownItemError(
+                f"unknown items: {', '.join(map(repr, unknown[:5]))}",
+                hint="correct the ids, or add the items first: `llmrec import --items FILE`",
+            )
+        return [self.items[item_id] for item_id in wanted]
+
+
+class CatalogueKeeper:
+    """Hands out the current catalogue, embedding only what is new.
+
+    Args:
+        store: Where the items are kept.
+        encoder: Embeds their texts.
+        directory: Where the index is cached.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder, directory: Path) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._current: Catalogue | None = None
+
+    def current(self, *, progress: bool = False) -> Catalogue:
+        """The catalogue as the store has it now.
+
+        Raises:
+            EmptyCatalogueError: The store holds no items.
+        """
+        with self._lock:
+            version = self._store.items_version()
+            if self._current is None or self._current.version != version:
+                items = {item.item_id: item for item in self._store.items()}
+                if not items:
+                    raise EmptyCatalogueError(
+                        "the catalogue holds no items", hint="add some: `llmrec import --items FILE`"
+                    )
+                self._current = Catalogue(version, items, self._indexed(items, progress=progress))
+            return self._current
+
+    def _indexed(self, items: Mapping[str, Item], *, progress: bool) -> ItemIndex:
+        name = self._encoder.fingerprint
+        old = self._current.index if self._current else ItemIndex.load(self._directory, encoder=name)
+        hashes = tuple(hashlib.sha256(item.text.encode()).hexdigest() for item in items.values())
+        wanted = IndexedItems(name, tuple(items), hashes)
+        if old is not None and old.items == wanted:
+            return old
+        vectors = self._vectors(items, hashes, old, progress=progress)
+        index = ItemIndex(np.stack([vectors[digest] for digest in hashes]), wanted)
+        index.save(self._directory)
+        return index
+
+    def _vectors(
+        self, items: Mapping[str, Item], hashes: tuple[str, ...], old: ItemIndex | None, *, progress: bool
+    ) -> dict[str, NDArray[np.float32]]:
+        known = dict(zip(old.items.text_hashes, old.vectors, strict=True)) if old else {}
+        missing = {
+            digest: item.text for digest, item in zip(hashes, items.values(), strict=True) if digest not in known
+        }
+        if missing:
+            _logger.info("embedding %d texts for an index of %d items", len(missing), len(items))
+            known |= zip(missing, self._encoder.encode(list(missing.values()), progress=progress), strict=True)
+        return known
+
+
+def _alternatives(value: object) -> set[object]:
+    values = value if isinstance(value, list | tuple | set) else () if value is None else (value,)
+    return {part.casefold() if isinstance(part, str) else part for part in values}

@@ -1,0 +1,182 @@
+"""The FAISS index over item vectors: the one module that knows faiss, and the one place where an item is a row number.
+
+On disk it is a cache: `index.json` names the index file and its sha256, the encoder, and for every row the item id and
+the hash of the text it was made from. What does not match is made anew from the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch  # noqa: F401 - faiss must be imported after torch: both bring an OpenMP runtime, and the first one wins
+
+import faiss  # isort: skip
+from numpy.typing import NDArray
+
+__all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex"]
+
+Floats = NDArray[np.float32]
+
+FLAT_LIMIT = 200_000
+"""Up to this many items every search is exact; above, an HNSW graph answers in about constant time."""
+
+_MANIFEST = "index.json"
+_FORMAT = 1
+_logger = logging.getLogger(__name__)
+
+# One query gains nothing from several threads, and under load they wait for each other.
+faiss.omp_set_num_threads(1)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedItems:
+    """What the rows of an index stand for, in row order."""
+
+    encoder: str
+    item_ids: tuple[str, ...]
+    text_hashes: tuple[str, ...]
+
+
+class ItemIndex:
+    """Item vectors that can be searched by inner product.
+
+    Args:
+        vectors: Float32 [items, dimension], rows of unit length.
+        items: What each row stands for.
+        built: The faiss index over them, where it was saved before.
+    """
+
+    def __init__(self, vectors: Floats, items: IndexedItems, built: Any = None) -> None:
+        self.vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        self.items = items
+        self._rows = {item_id: row for row, item_id in enumerate(items.item_ids)}
+        self._index = built or _build(self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.items.item_ids)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.vectors.shape[1])
+
+    def vectors_of(self, item_ids: Sequence[str]) -> Floats:
+        """Their vectors, float32 [len(item_ids), dimension], in the order given."""
+        return self.vectors[[self._rows[item_id] for item_id in item_ids]]
+
+    def search(
+        self, query: Floats, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
+    ) -> list[tuple[str, float]]:
+        """The k items nearest to the query, best first; ties go to the item added earlier.
+
+        Args:
+            query: Float32 [dimension].
+            k: How many at most.
+            among: Only these items; the search over them is exact, however few they are.
+            excluded: Never these items.
+        """
+        if among is not None:
+            rows = np.array(sorted(self._rows[i] for i in set(among).difference(excluded)), dtype=np.int64)
+            return self._nearest_of(rows, query, k)
+        rows = np.array(sorted(self._rows[i] for i in excluded if i in self._rows), dtype=np.int64)
+        return self._nearest_but(rows, query, k)
+
+    def _nearest_of(self, rows: NDArray[np.int64], query: Floats, k: int) -> list[tuple[str, float]]:
+        scores = self.vectors[rows] @ query
+        order = np.argsort(-scores, kind="stable")[:k]
+        return [(self.items.item_ids[rows[place]], float(scores[place])) for place in order]
+
+    def _nearest_but(self, rows: NDArray[np.int64], query: Floats, k: int) -> list[tuple[str, float]]:
+        k = min(k, len(self) - len(rows))
+        if k <= 0:
+            return []
+        selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(rows)) if len(rows) else None
+        scores, found = self._index.search(query[None], k, params=_parameters(self._index, selector, k))
+        pairs = [(int(row), float(score)) for row, score in zip(found[0], scores[0], strict=True) if row >= 0]
+        return [(self.items.item_ids[row], score) for row, score in sorted(pairs, key=lambda pair: (-pair[1], pair[0]))]
+
+    def save(self, directory: Path) -> None:
+        """Write the index and then its manifest; a reader sees the old pair or the new one, never a mixture."""
+        directory.mkdir(parents=True, exist_ok=True)
+        data = faiss.serialize_index(self._index).tobytes()
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"{digest[:16]}.faiss"
+        _replace(directory / name, data)
+        manifest = {
+            "format": _FORMAT,
+            "file": name,
+            "sha256": digest,
+            "dimension": self.dimension,
+            "encoder": self.items.encoder,
+            "item_ids": self.items.item_ids,
+            "text_hashes": self.items.text_hashes,
+        }
+        _replace(directory / _MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
+        for stale in directory.glob("*.faiss"):
+            if stale.name != name:
+                stale.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, directory: Path, *, encoder: str) -> ItemIndex | None:
+        """The saved index, or None where there is none, it is damaged, or another encoder made it."""
+        try:
+            manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+            return _verified(directory, manifest, encoder)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            _logger.warning("the item index in %s is not usable and will be made anew: %s", directory, error)
+            return None
+
+
+def _verified(directory: Path, manifest: dict[str, Any], encoder: str) -> ItemIndex:
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"it has format {manifest['format']}")
+    if manifest["encoder"] != encoder:
+        raise ValueError("another text encoder made it")
+    data = (directory / Path(manifest["file"]).name).read_bytes()
+    # faiss reads some damaged files without an error and then returns wrong neighbours, so the bytes are checked first.
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
+        raise ValueError("its sha256 differs from the manifest's")
+    index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
+    items = IndexedItems(encoder, tuple(manifest["item_ids"]), tuple(manifest["text_hashes"]))
+    if not index.ntotal == len(items.item_ids) == len(items.text_hashes) or index.d != manifest["dimension"]:
+        raise ValueError("its size differs from the manifest's")
+    vectors = index.reconstruct_n(0, index.ntotal) if index.ntotal else np.zeros((0, index.d), np.float32)
+    return ItemIndex(vectors, items, index)
+
+
+def _build(vectors: Floats) -> Any:
+    dimension = int(vectors.shape[1])
+    flat = len(vectors) <= FLAT_LIMIT
+    index: Any = (
+        faiss.IndexFlatIP(dimension) if flat else faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
+    )
+    index.add(vectors)
+    return index
+
+
+def _parameters(index: Any, selector: Any, k: int) -> Any:
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=max(128, 2 * k))  # type: ignore[attr-defined]
+    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

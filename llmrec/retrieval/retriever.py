@@ -1,0 +1,91 @@
+"""From a history to candidates.
+
+The query is the mean of the vectors of the items the user took, each weighted by how recent it is; the retrieval score
+is the cosine between the two. Without such an item the fallback is popularity, and the answer says which way it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.records import Candidate, History
+from llmrec.retrieval.catalogue import Catalogue
+
+__all__ = ["Retrieval", "Retriever", "relative_popularity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Candidates, best first, and the path they came: history or popularity."""
+
+    candidates: tuple[Candidate, ...]
+    path: str
+
+
+class Retriever:
+    """Scores items against a history.
+
+    Args:
+        catalogue: Items and their vectors, as they are now.
+        popularity: How popular each item is, from `relative_popularity`.
+        half_life: An event this many events ago counts half as much as the newest one.
+    """
+
+    def __init__(self, catalogue: Catalogue, popularity: Mapping[str, float], half_life: float) -> None:
+        self.catalogue = catalogue
+        self._half_life = half_life
+        self._popularity = popularity
+
+    def retrieve(
+        self, history: History, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
+    ) -> Retrieval:
+        """The k best items, among the given ones where there are any given, without the excluded ones."""
+        query = self.query(history)
+        if query is None:
+            return Retrieval(self._most_popular(k, among=among, excluded=excluded), "popularity")
+        found = self.catalogue.index.search(query, k, among=among, excluded=excluded)
+        return Retrieval(tuple(Candidate(self.catalogue.items[i], score) for i, score in found), "history")
+
+    def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
+        """The given items with the score `retrieve` would give them, in the order given."""
+        items, query = self.catalogue.require(item_ids), self.query(history)
+        if query is None:
+            return Retrieval(
+                tuple(Candidate(item, self._popularity.get(item.item_id, 0.0)) for item in items), "popularity"
+            )
+        # The last bit of a matrix product depends on a row's place in it, so the rows stand in one order always.
+        canonical = sorted(item_ids)
+        scores = dict(zip(canonical, self.catalogue.index.vectors_of(canonical) @ query, strict=True))
+        return Retrieval(tuple(Candidate(item, float(scores[item.item_id])) for item in items), "history")
+
+    def query(self, history: History) -> NDArray[np.float32] | None:
+        """The user's vector, float32 [dimension], of unit length; None where no wanted item is known."""
+        wanted = [
+            event.item_id
+            for event in reversed(history.events)
+            if event.item_id in self.catalogue.items and event.is_behaviour and not event.is_negative
+        ]
+        if not wanted:
+            return None
+        weights = np.power(0.5, np.arange(len(wanted)) / self._half_life, dtype=np.float32)
+        mean = weights @ self.catalogue.index.vectors_of([item_id for item_id in wanted if item_id])
+        length = float(np.linalg.norm(mean))
+        return (mean / length).astype(np.float32) if length > 0 else None
+
+    def _most_popular(
+        self, k: int, *, among: Collection[str] | None, excluded: Collection[str]
+    ) -> tuple[Candidate, ...]:
+        left_out = set(excluded)
+        pool = [i for i in (self.catalogue.items if among is None else among) if i not in left_out]
+        pool.sort(key=lambda item_id: (-self._popularity.get(item_id, 0.0), item_id))
+        return tuple(Candidate(self.catalogue.items[i], self._popularity.get(i, 0.0)) for i in pool[:k])
+
+
+def relative_popularity(counts: Mapping[str, int]) -> dict[str, float]:
+    """log(1 + events) of each item, scaled so that the most popular has 1: the range of the cosine it stands in for."""
+    top = np.log1p(max(counts.values(), default=0))
+    return {item_id: float(np.log1p(count) / top) for item_id, count in counts.items()} if top else {}

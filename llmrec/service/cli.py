@@ -1,0 +1,341 @@
+"""The command line. Exit status: 0 ok, 2 an expected error, 75 busy, 130 interrupted, 1 only for a bug."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import llmrec
+import llmrec.models
+from llmrec.errors import BusyError, ConfigError, LlmrecError
+from llmrec.service.demo import run_demo
+from llmrec.service.doctor import examine
+from llmrec.service.printing import (
+    import_counts,
+    print_error,
+    print_explanation,
+    print_import,
+    print_json,
+    print_ranked,
+    print_recommendation,
+    print_table,
+    say,
+)
+
+__all__ = ["app", "main"]
+
+_EXIT_EXPECTED = 2
+_EXIT_BUSY = 75
+
+app = typer.Typer(
+    name="llmrec",
+    help="A recommender whose ranker is an open language model.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
+
+Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Context = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="The situation, for the language model; repeatable.")
+]
+HERE = Path()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=os.environ.get("LLMREC_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
+    try:
+        app(given)
+    except LlmrecError as error:
+        print_error(error, as_json="--json" in given)
+        return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    return 0
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(llmrec.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def demo(
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where to set it up.")] = Path("demo-ml-100k"),
+    user: Annotated[str, typer.Option(help="For which MovieLens user, 1 to 943.")] = "1",
+    serve: Annotated[bool, typer.Option(help="Go on to the page once there is one.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Everything on MovieLens-100K: data, models, index, a recommendation and a why.
+
+    Example: llmrec demo --no-serve
+    """
+    result = run_demo(workspace, user, as_json=as_json)
+    if as_json:
+        print_json(result)
+    elif serve:
+        say(
+            f"Next: llmrec recommend 2 -w {workspace}, or llmrec why 2 50 -w {workspace}. The README goes on from here."
+        )
+
+
+@app.command()
+def init(directory: Path, as_json: AsJson = False) -> None:
+    """Make a workspace with a commented llmrec.toml.
+
+    Example: llmrec init shop
+    """
+    with llmrec.Recommender.create(directory) as rec:
+        if as_json:
+            print_json({"workspace": str(rec.workspace.root)})
+        else:
+            say(f"{rec.workspace.settings_file} holds the settings. Next: llmrec import --items FILE -w {directory}")
+
+
+@app.command("import")
+def import_(
+    users: Annotated[Path | None, typer.Option(help="user_id, any other column is an attribute.")] = None,
+    items: Annotated[Path | None, typer.Option(help="item_id, title, description, any other is an attribute.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="user_id, item_id, kind, value, text, timestamp, event_id.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Import the good rows and list the others.")] = False,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take in users, items and events, all or nothing.
+
+    Example: llmrec import --items items.csv --events log.jsonl
+    """
+    if not any((users, items, events, data)):
+        raise ConfigError("nothing to import", hint="name files: --items FILE --events FILE (see llmrec import --help)")
+    with llmrec.Recommender.open(workspace) as rec:
+        report = rec.import_(
+            users=users or data,
+            items=items or data,
+            events=events or data,
+            skip_bad=skip_bad,
+            format=format_,
+            rename=_pairs(rename),
+            progress=sys.stderr.isatty(),
+        )
+    if as_json:
+        counts = {
+            name: dict(zip(("new", "updated", "repeated"), one, strict=True)) for name, one in import_counts(report)
+        }
+        print_json({**counts, "skipped": [str(row) for row in report.skipped], "skipped_total": report.skipped_total})
+    else:
+        print_import(report)
+
+
+@app.command()
+def fit(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Embed the items, build the index and make a release.
+
+    Example: llmrec fit -w shop
+    """
+    with llmrec.Recommender.open(workspace) as rec:
+        release = rec.fit()
+    if as_json:
+        print_json({"release": release.version, "manifest": dict(release.manifest)})
+    else:
+        say(f"release {release.version} is live. Next: llmrec recommend USER -w {workspace}")
+
+
+@app.command()
+def recommend(
+    user: str,
+    n: Annotated[int, typer.Option("-n", help="How many items.")] = 10,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only items with this attribute; repeatable.")
+    ] = None,
+    context: Context = None,
+    llm: Annotated[bool | None, typer.Option(help="Let the language model rank.")] = None,
+    seen: Annotated[bool | None, typer.Option(help="Include items the user has met.")] = None,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The best items for a user.
+
+    Example: llmrec recommend 42 -n 5 --where genres=Comedy -w demo-ml-100k
+    """
+    with llmrec.Recommender.open(workspace) as rec:
+        answer = rec.recommend(
+            user,
+            n,
+            where=_where(where) if where else None,
+            context=_pairs(context),
+            llm=llm,
+            filter_seen=None if seen is None else not seen,
+        )
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        print_recommendation(answer)
+
+
+@app.command()
+def rank(
+    candidates: Annotated[list[str], typer.Argument(help="Item ids to order.")],
+    history: Annotated[list[str] | None, typer.Option(help="An item id the user took; repeat it, newest last.")] = None,
+    user: Annotated[str | None, typer.Option(help="A stored user, whose history is used without --history.")] = None,
+    context: Context = None,
+    llm: Annotated[bool | None, typer.Option(help="Let the language model rank.")] = None,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Order given items for a history.
+
+    Example: llmrec rank 50 181 --history 1 --history 172 -w demo-ml-100k
+    """
+    with llmrec.Recommender.open(workspace) as rec:
+        ranked = rec.rank(history, candidates, user_id=user, context=_pairs(context), llm=llm)
+    if as_json:
+        print_json({"items": [one.to_dict() for one in ranked]})
+    else:
+        print_ranked("Ranked", ranked)
+
+
+@app.command()
+def why(user: str, item: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Why an item gets its score for a user.
+
+    Example: llmrec why 42 50 -w demo-ml-100k
+    """
+    with llmrec.Recommender.open(workspace) as rec:
+        explanation = rec.explain(user, item)
+    if as_json:
+        print_json(explanation.to_dict())
+    else:
+        print_explanation(explanation)
+
+
+@app.command()
+def feedback(
+    user: str,
+    item: Annotated[str | None, typer.Argument(help="Leave it out for a search.")] = None,
+    kind: Annotated[str, typer.Option(help="view, click, like, dislike, hide, rating, purchase, ...")] = "like",
+    value: Annotated[float | None, typer.Option(help="The stars of a rating.")] = None,
+    text: Annotated[str | None, typer.Option(help="What was said or searched for.")] = None,
+    event_id: Annotated[str | None, typer.Option(help="Your id for it: sending it again changes nothing.")] = None,
+    recommendation_id: Annotated[str | None, typer.Option(help="The recommendation it answers.")] = None,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Keep what a user just did or said.
+
+    Example: llmrec feedback 42 50 --kind rating --value 5 -w demo-ml-100k
+    """
+    event = llmrec.Event(
+        user, item, kind, value=value, text=text, event_id=event_id, recommendation_id=recommendation_id
+    )
+    with llmrec.Recommender.open(workspace) as rec:
+        stored = rec.feedback(event)
+    if as_json:
+        print_json({"event_id": stored.event_id, "sequence": stored.sequence})
+    else:
+        say(f"kept as event {stored.event_id}; the next recommendation takes it into account")
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """The known models and where they lie.
+
+    Example: llmrec models, llmrec models fetch
+    """
+    if context.invoked_subcommand:
+        return
+    known = llmrec.models.known_models()
+    if as_json:
+        print_json(
+            [
+                {"name": m.name, "kind": m.kind, "licence": m.licence, "cached": m.cached, "where": m.where}
+                for m in known
+            ]
+        )
+    else:
+        rows = [[m.name, m.kind, m.licence, "yes" if m.cached else "no", m.where] for m in known]
+        print_table("Models", ["name", "kind", "licence", "here", "where"], rows)
+
+
+@models_app.command()
+def fetch(names: Annotated[list[str] | None, typer.Argument(help="None: all known ones.")] = None) -> None:
+    """Fetch models into the cache, so that nothing needs the network later.
+
+    Example: llmrec models fetch
+    """
+    wanted = [model.name for model in llmrec.models.known_models()]
+    for name in names or wanted:
+        known = name in wanted
+        source = llmrec.models.fetch(name) if known else llmrec.models.resolve(name, "language-model")
+        say(f"{source.name}: {source.path}")
+
+
+@app.command()
+def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Whether this machine and this workspace are fit for work.
+
+    Example: llmrec doctor -w shop
+    """
+    findings = list(examine(workspace))
+    if as_json:
+        print_json([finding.to_dict() for finding in findings])
+    else:
+        print_table("Doctor", ["what", "state", "detail"], [[one.what, one.state, one.detail] for one in findings])
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(_EXIT_EXPECTED)
+
+
+def _pairs(given: Sequence[str] | None) -> dict[str, str]:
+    pairs = {}
+    for one in given or ():
+        name, sign, value = one.partition("=")
+        if not (name and sign):
+            raise ConfigError(f"{one!r} is not NAME=VALUE", hint="write it like genres=Comedy")
+        pairs[name] = value
+    return pairs
+
+
+def _where(given: Sequence[str]) -> Mapping[str, object]:
+    """Conditions: values of one name are alternatives; what reads as a number or a truth value also matches those."""
+    wanted: dict[str, list[object]] = {}
+    for one in given:
+        ((name, value),) = _pairs([one]).items()
+        wanted.setdefault(name, []).extend([value, *_typed(value)])
+    return wanted
+
+
+def _typed(value: str) -> list[object]:
+    if value.lower() in ("true", "false"):
+        return [value.lower() == "true"]
+    try:
+        return [float(value)]
+    except ValueError:
+        return []

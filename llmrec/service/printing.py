@@ -1,0 +1,151 @@
+"""What the terminal shows: tables for people, JSON for machines, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmrec.data import ImportReport
+from llmrec.errors import ImportRefused, LlmrecError
+from llmrec.records import Event, Explanation, Item, RankedItem, Recommendation, in_words
+
+__all__ = [
+    "error_text",
+    "print_error",
+    "print_explanation",
+    "print_history",
+    "print_import",
+    "print_json",
+    "print_ranked",
+    "print_recommendation",
+    "print_table",
+    "say",
+    "visible",
+]
+
+_BAR_WIDTH = 20
+_SHOWN_EVIDENCE = 8
+
+
+def visible(text: str) -> Text:
+    """Foreign text as text: no markup, and no character that moves the cursor or turns the writing direction."""
+    return Text("".join(char if char.isprintable() or char == "\u200d" else "\ufffd" for char in text))
+
+
+def say(message: str) -> None:
+    """A line of progress, for people."""
+    Console(stderr=True).print(Text(message))
+
+
+def print_json(value: object) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """A table; plain strings are foreign text."""
+    table = Table(*columns, title=Text(title), title_justify="left")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else visible(cell) for cell in row))
+    Console().print(table)
+
+
+def print_recommendation(recommendation: Recommendation) -> None:
+    """The ranked items, and whatever the reader should know about how they came about."""
+    trace = recommendation.trace
+    if not recommendation.items:
+        Console().print("Nothing is left to recommend: every item was seen, hidden or filtered out.")
+    else:
+        print_ranked(f"For user {recommendation.user_id}, from {trace.candidates} candidates", recommendation.items)
+    if recommendation.fallback:
+        say(f"fallback: {recommendation.fallback}; this is the retriever's order")
+    for note in trace.notes:
+        say(f"note: {note}")
+
+
+def print_ranked(title: str, ranked: Sequence[RankedItem]) -> None:
+    """Items with their scores, parts and attributes."""
+    parts = list(ranked[0].parts) if ranked else []
+    rows: list[list[str | Text]] = [
+        [
+            str(one.rank),
+            one.item.item_id,
+            _with_attributes(one.item),
+            f"{one.score:.2f}",
+            *(f"{one.parts[name]:+.2f}" for name in parts),
+            f"{one.probability:.1%}",
+        ]
+        for one in ranked
+    ]
+    print_table(title, ["", "id", "title", "score", *parts, "chance"], rows)
+
+
+def _with_attributes(item: Item) -> Text:
+    return visible(item.title) + Text("\n") + Text(visible(in_words(item.attributes)).plain, style="dim")
+
+
+def print_history(title: str, events: Sequence[Event], items: Mapping[str, Item]) -> None:
+    """The newest events of a user."""
+    rows = [
+        [
+            event.timestamp.date().isoformat() if event.timestamp else "",
+            event.kind if event.value is None else f"{event.kind} {event.value:g}",
+            items[event.item_id].title if event.item_id else event.text or "",
+        ]
+        for event in events
+    ]
+    print_table(title, ["when", "what", "item"], rows)
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """The words, and the strongest evidence as bars."""
+    console = Console()
+    console.print(visible(explanation.text))
+    shown = [one for one in explanation.evidence if one.kind == "event" and one.strength][:_SHOWN_EVIDENCE]
+    longest = max((abs(one.strength) for one in shown), default=1.0)
+    for one in shown:
+        bar = ("+" if one.strength > 0 else "-") * max(1, round(_BAR_WIDTH * abs(one.strength) / longest))
+        console.print(Text(f"  {one.strength:+6.2f} {bar:<{_BAR_WIDTH}} ") + visible(f"you {one.text}"))
+
+
+def print_import(report: ImportReport) -> None:
+    """What an import added, changed and left out."""
+    rows = [[str(name), *(str(number) for number in counts)] for name, counts in import_counts(report)]
+    print_table("Imported", ["", "new", "updated", "already there"], rows)
+    if report.skipped_total:
+        say(f"{report.skipped_total} bad rows were left out:")
+        for row in report.skipped:
+            say(f"  {row}")
+
+
+def import_counts(report: ImportReport) -> list[tuple[str, tuple[int, int, int]]]:
+    """Kind of record -> how many are new, updated, and were there already."""
+    kinds = (("users", report.users), ("items", report.items), ("events", report.events))
+    return [(name, (counts.added, counts.updated, counts.repeated)) for name, counts in kinds]
+
+
+def error_text(error: LlmrecError) -> str:
+    """What went wrong, the rows it is about, and the next step."""
+    lines = [f"error: {error}"]
+    if isinstance(error, ImportRefused):
+        lines += [f"  {row}" for row in error.rows]
+        if error.total > len(error.rows):
+            lines.append(f"  … and {error.total - len(error.rows)} more")
+    return "\n".join([*lines, f"next step: {error.hint}"])
+
+
+def print_error(error: LlmrecError, *, as_json: bool) -> None:
+    """An expected error, on standard error."""
+    if not as_json:
+        say("\n".join(visible(line).plain for line in error_text(error).splitlines()))
+        return
+    body: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": error.hint}
+    if isinstance(error, ImportRefused):
+        body |= {"rows": [str(row) for row in error.rows], "total": error.total}
+    sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,84 @@
+"""Deterministic stand-ins for the two neural seams, for tests of everything around them. Nothing else imports this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.errors import ScoringError
+from llmrec.models import Segment
+
+__all__ = ["FailingLanguageModel", "OverlapLanguageModel", "WordEncoder"]
+
+_LAST = 20
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+
+class WordEncoder:
+    """Texts that share words have similar vectors: each word adds a fixed random direction."""
+
+    name = "word-encoder"
+    fingerprint = "word-encoder-1"
+
+    def __init__(self, dimension: int = 64) -> None:
+        self.dimension = dimension
+        self.encoded: list[str] = []
+
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> NDArray[np.float32]:
+        """Float32 [len(texts), dimension], rows of unit length."""
+        self.encoded += texts
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        sums = np.stack([sum(map(self._direction, _words(text)), self._direction("")) for text in texts])
+        vectors: NDArray[np.float64] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        return vectors.astype(np.float32)
+
+    def _direction(self, word: str) -> NDArray[np.float64]:
+        seed = int.from_bytes(sha256(word.encode()).digest()[:8], "big")
+        return np.random.default_rng(seed).normal(size=self.dimension)
+
+
+class OverlapLanguageModel:
+    """Likes a candidate the more, the more of its words the prompt held before; like a real one, it sees the whole."""
+
+    name = "overlap"
+    sha256 = "overlap-1"
+    packs = True
+    packing_note = ""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def tokenize(self, segment: Segment) -> list[int]:
+        """One id per word or sign."""
+        return [int.from_bytes(sha256(word.encode()).digest()[:4], "big") for word in _words(segment.text)]
+
+    def cap(self, text: str, tokens: int) -> tuple[list[int], bool]:
+        """The ids of foreign text, at most `tokens` of them, and whether some were cut off."""
+        ids = self.tokenize(Segment(text, trusted=False))
+        return ids[:tokens], len(ids) > tokens
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """4 times the share of a prompt's last ids that stand earlier in it too, less 2."""
+        self.calls += 1
+        return np.array([self._overlap([*prefix, *suffix]) for suffix in suffixes], np.float32)
+
+    def _overlap(self, prompt: list[int]) -> float:
+        last, earlier = prompt[-_LAST:], set(prompt[:-_LAST])
+        return 4 * sum(index in earlier for index in last) / _LAST - 2
+
+
+class FailingLanguageModel(OverlapLanguageModel):
+    """Fails on every request, as a model out of memory does."""
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Raises ScoringError."""
+        raise ScoringError("out of memory", hint="use a smaller model")
+
+
+def _words(text: str) -> list[str]:
+    return _WORDS.findall(text.casefold())

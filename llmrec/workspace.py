@@ -1,0 +1,96 @@
+"""A workspace directory: where its parts lie, and the lock that fit, import and retrain hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from llmrec.config import FILE_NAME, Settings
+from llmrec.errors import BusyError, WorkspaceError, writing
+
+__all__ = ["Workspace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The files of one recommender."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path, settings: Settings) -> Workspace:
+        """Make the directory and its llmrec.toml, in which whatever differs from the default is set.
+
+        Raises:
+            WorkspaceError: It is a workspace already, or cannot be made.
+        """
+        made = cls(root)
+        if made.settings_file.exists():
+            raise WorkspaceError(f"{root} is a workspace already", hint="open it, or choose another directory")
+        if root.exists() and not root.is_dir():
+            raise WorkspaceError(f"{root} is a file", hint="choose another directory")
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+            made.settings_file.write_text(settings.to_toml(), encoding="utf-8")
+        return made
+
+    @classmethod
+    def open(cls, root: Path) -> Workspace:
+        """An existing workspace.
+
+        Raises:
+            WorkspaceError: The directory is none.
+        """
+        if not (root / FILE_NAME).is_file():
+            raise WorkspaceError(
+                f"{root} is not a workspace: it has no {FILE_NAME}",
+                hint=f"run `llmrec init {root}`, or name the right directory with -w",
+            )
+        return cls(root)
+
+    @property
+    def settings_file(self) -> Path:
+        """The commented TOML file."""
+        return self.root / FILE_NAME
+
+    @property
+    def releases(self) -> Path:
+        """One directory per task."""
+        return self.root / "releases"
+
+    @property
+    def index(self) -> Path:
+        """The cache of the FAISS index."""
+        return self.root / "index"
+
+    @property
+    def prompts(self) -> Path | None:
+        """The workspace's own templates, where it has any."""
+        own = self.root / "prompts"
+        return own if own.is_dir() else None
+
+    def store_url(self, settings: Settings) -> str:
+        """Where users, items and events are kept."""
+        return settings.store.url.get_secret_value() or f"sqlite:///{(self.root / 'llmrec.db').resolve()}"
+
+    @contextmanager
+    def locked(self, purpose: str) -> Iterator[None]:
+        """Hold the lock while the block runs; the system frees it if the process dies.
+
+        Raises:
+            BusyError: Another process holds it.
+        """
+        with writing(self.root):
+            try:
+                held = FileLock(self.root / ".lock").acquire(timeout=0)
+            except Timeout as error:
+                raise BusyError(
+                    f"another fit, import or retrain is running in {self.root}, so this {purpose} did not start",
+                    hint="wait until it ends and try again; recommending and feedback go on meanwhile",
+                ) from error
+        with held:
+            yield

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import copy
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from llmrec.errors import ModelError, ScoringError
+from llmrec.models import ModelSource, Segment, TransformersLM, probing
+from llmrec.models.lm import _is_out_of_memory
+
+from .conftest import MakeModel, train_tokenizer
+
+OFFERS = ["Tea", "Ink, blue", "A long walk in autumn, with map", "Red", "Rain Songs", "Tea"]
+
+PACKABLE: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "llama": (transformers.LlamaConfig, {}),
+    "llama with tied weights": (transformers.LlamaConfig, {"tie_word_embeddings": True}),
+    "qwen2": (transformers.Qwen2Config, {}),
+    "qwen3": (transformers.Qwen3Config, {"head_dim": 8}),
+    "learned positions (gpt2)": (transformers.GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 4}),
+    "capped logits (gemma2)": (transformers.Gemma2Config, {"head_dim": 8, "final_logit_softcapping": 3.0}),
+    "divided logits (granite)": (transformers.GraniteConfig, {"logits_scaling": 4.0}),
+    "multiplied logits (cohere)": (transformers.CohereConfig, {"logit_scale": 0.25}),
+}
+
+UNPACKABLE: dict[str, tuple[type[Any], dict[str, Any], str]] = {
+    "short window (mistral)": (transformers.MistralConfig, {"sliding_window": 8}, "attention window of 8 tokens"),
+    "short window (gemma2)": (transformers.Gemma2Config, {"head_dim": 8, "sliding_window": 8}, "attention window of 8"),
+    "convolution (lfm2)": (
+        transformers.Lfm2Config,
+        {"layer_types": ["conv", "full_attention", "conv"]},
+        "conv layers",
+    ),
+    "alibi (falcon)": (transformers.FalconConfig, {"alibi": True}, "ALiBi"),
+    "alibi (bloom)": (transformers.BloomConfig, {"n_layer": 2, "n_head": 4}, "no positions"),
+    "recurrent (mamba)": (transformers.MambaConfig, {}, "linear attention"),
+}
+
+
+@pytest.fixture
+def llama(make_model: MakeModel) -> TransformersLM:
+    return TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype="float32")
+
+
+def prompt(lm: TransformersLM, offers: list[str] = OFFERS) -> tuple[list[int], list[list[int]]]:
+    prefix = lm.tokenize(Segment("A customer took The Silver Harbour, Rain Songs", trusted=True))
+    return prefix, [lm.tokenize(Segment(f"Offer: {offer} Answer:", trusted=True)) for offer in offers]
+
+
+@pytest.mark.parametrize("kind", PACKABLE)
+def test_packed_scores_are_those_of_separate_prompts(kind: str, make_model: MakeModel) -> None:
+    config_class, settings = PACKABLE[kind]
+    lm = TransformersLM.load(make_model(config_class, **settings), device="cpu", dtype="float32")
+    packed, separate = lm.score(*prompt(lm)), lm.score_separately(*prompt(lm))
+    assert lm.packs
+    assert lm.packing_note == ""
+    assert packed.dtype == np.float32
+    assert np.abs(packed - separate).max() < 1e-4
+    assert np.ptp(separate) > 0.1  # else agreement means little
+
+
+@pytest.mark.parametrize("kind", PACKABLE)
+def test_scores_are_the_differences_of_the_models_own_logits(kind: str, make_model: MakeModel) -> None:
+    config_class, settings = PACKABLE[kind]
+    lm = TransformersLM.load(make_model(config_class, **settings), device="cpu", dtype="float32")
+    prefix, suffixes = prompt(lm)
+    (yes,), (no,) = (lm.tokenize(Segment(label, trusted=True)) for label in (" Yes", " No"))
+    with torch.inference_mode():
+        logits = [lm.model(torch.tensor([prefix + suffix])).logits[0, -1] for suffix in suffixes]
+    expected = [float(row[yes] - row[no]) for row in logits]
+    assert lm.score(prefix, suffixes) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", UNPACKABLE)
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_model_that_cannot_be_packed_is_scored_separately(
+    kind: str, declared: bool, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config_class, settings, reason = UNPACKABLE[kind]
+    if not declared:  # then the trial itself has to find it
+        monkeypatch.setattr(probing, "_declared_obstacle", lambda *_: "")
+        reason = "differ by|does not take a packed prompt"
+    source = make_model(config_class, **settings)
+    with caplog.at_level(logging.WARNING, "llmrec"):
+        lm = TransformersLM.load(source, device="cpu", dtype="float32")
+    assert not lm.packs
+    assert np.array_equal(lm.score(*prompt(lm)), lm.score_separately(*prompt(lm)))
+    assert any(piece in lm.packing_note for piece in reason.split("|"))
+    assert lm.packing_note in caplog.text
+
+
+@pytest.mark.parametrize("dropped", ["attention_mask", "position_ids"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_that_ignores_its_mask_or_positions_is_found_out(
+    dropped: str, dtype: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = transformers.LlamaModel.forward
+
+    def careless(self: Any, *, attention_mask: Any = None, position_ids: Any = None, **others: Any) -> Any:
+        given = {"attention_mask": attention_mask, "position_ids": position_ids}
+        return forward(self, **(given | {dropped: None}), **others)
+
+    monkeypatch.setattr(transformers.LlamaModel, "forward", careless)
+    lm = TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype=dtype)
+    assert not lm.packs
+
+
+def test_prompts_longer_than_the_attention_window_are_scored_separately(make_model: MakeModel) -> None:
+    source = make_model(transformers.MistralConfig, sliding_window=90)
+    lm = TransformersLM.load(source, device="cpu", dtype="float32")
+    prefix, suffixes = prompt(lm)
+    assert lm.packs
+    assert np.abs(lm.score(prefix, suffixes) - lm.score_separately(prefix, suffixes)).max() < 1e-4
+    long = prefix * 9
+    assert np.array_equal(lm.score(long, suffixes), lm.score_separately(long, suffixes))
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 80, 4096])
+def test_the_order_of_the_suffixes_changes_no_bit(batch_tokens: int, make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    lm = TransformersLM.load(source, device="cpu", dtype="bfloat16", batch_tokens=batch_tokens)
+    prefix, suffixes = prompt(lm)
+    order = [4, 2, 0, 5, 3, 1]
+    shuffled = [suffixes[place] for place in order]
+    for score in (lm.score, lm.score_separately):
+        assert np.array_equal(score(prefix, shuffled), score(prefix, suffixes)[order])
+
+
+def test_equal_suffixes_get_equal_scores(llama: TransformersLM) -> None:
+    scores = llama.score(*prompt(llama))
+    assert scores[0] == scores[5]
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 64, 90])
+def test_passes_of_any_size_give_the_same_scores(batch_tokens: int, make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    whole = TransformersLM.load(source, device="cpu", dtype="float32")
+    parts = TransformersLM.load(source, device="cpu", dtype="float32", batch_tokens=batch_tokens)
+    for name in ("score", "score_separately"):
+        expected = getattr(whole, name)(*prompt(whole))
+        assert getattr(parts, name)(*prompt(parts)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_the_others_say_does_not_matter(llama: TransformersLM) -> None:
+    prefix, suffixes = prompt(llama)
+    alone = llama.score(prefix, suffixes[2:3])[0]
+    amid = llama.score(prefix, suffixes)[2]
+    assert amid == pytest.approx(alone, abs=1e-4)
+
+
+def test_no_suffixes_give_no_scores(llama: TransformersLM) -> None:
+    scores = llama.score(prompt(llama)[0], [])
+    assert scores.shape == (0,)
+    assert scores.dtype == np.float32
+
+
+def test_an_empty_prefix_is_allowed(llama: TransformersLM) -> None:
+    _, suffixes = prompt(llama)
+    assert llama.score([], suffixes) == pytest.approx(llama.score_separately([], suffixes), abs=1e-4)
+
+
+def test_a_start_token_is_put_before_the_prefix(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig, words=train_tokenizer(start=True))
+    lm = TransformersLM.load(source, device="cpu", dtype="float32")
+    prefix, suffixes = prompt(lm)
+    start = lm.model.config.bos_token_id
+    assert start not in prefix
+    with torch.inference_mode():
+        logits = lm.model(torch.tensor([[start, *prefix, *suffixes[0]]])).logits[0, -1]
+    (yes,), (no,) = (lm.tokenize(Segment(label, trusted=True)) for label in (" Yes", " No"))
+    assert lm.score(prefix, suffixes)[0] == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+
+
+def test_labels_of_several_tokens_are_refused(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    with pytest.raises(ModelError, match="' Perhaps' is not one token") as caught:
+        TransformersLM.load(source, device="cpu", labels=(" Yes", " Perhaps"))
+    assert "labels" in caught.value.hint
+
+
+def test_scores_that_are_not_numbers_are_an_error(llama: TransformersLM) -> None:
+    llama.model.model.norm.weight.data[:] = float("nan")
+    with pytest.raises(ScoringError, match="not numbers"):
+        llama.score(*prompt(llama))
+
+
+def test_a_model_without_numbers_does_not_load(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source.path)
+    model.model.norm.weight.data[:] = float("inf")
+    model.save_pretrained(source.path)
+    with pytest.raises(ModelError, match="not read right"):
+        TransformersLM.load(source, device="cpu", dtype="float32")
+
+
+def test_a_head_of_an_unknown_kind_is_refused(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = transformers.LlamaForCausalLM.forward
+
+    def bent(self: Any, *args: Any, **others: Any) -> Any:
+        output = forward(self, *args, **others)
+        output.logits = output.logits**3
+        return output
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "forward", bent)
+    with pytest.raises(ModelError, match="not read right"):
+        TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype="float32")
+
+
+def test_prompts_that_are_too_long_are_an_error(make_model: MakeModel) -> None:
+    lm = TransformersLM.load(make_model(transformers.LlamaConfig, max_position_embeddings=128), device="cpu")
+    prefix, suffixes = prompt(lm)
+    with pytest.raises(ScoringError, match="longer than the 128") as caught:
+        lm.score(prefix * 20, suffixes)
+    assert "history_tokens" in caught.value.hint
+
+
+def test_a_suffix_without_tokens_is_an_error(llama: TransformersLM) -> None:
+    with pytest.raises(ScoringError, match="no tokens"):
+        llama.score([5, 6], [[7], []])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_is_a_scoring_error(
+    fault: Exception, llama: TransformersLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(llama.model.model, "forward", fail)
+    with pytest.raises(ScoringError, match="out of memory") as caught:
+        llama.score(*prompt(llama))
+    assert "batch_tokens" in caught.value.hint
+
+
+def test_other_faults_are_not_taken_for_a_lack_of_memory() -> None:
+    assert not _is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+def test_the_trial_leaves_the_weights_as_they_were(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    lm = TransformersLM.load(source, device="cpu", dtype="bfloat16")
+    fresh = transformers.AutoModelForCausalLM.from_pretrained(source.path, dtype=torch.bfloat16)
+    theirs = dict(fresh.named_parameters())
+    for name, weight in lm.model.named_parameters():
+        assert weight.dtype == torch.bfloat16
+        assert torch.equal(weight, theirs[name])
+
+
+def test_threads_take_turns_and_get_their_own_scores(llama: TransformersLM) -> None:
+    prefix, suffixes = prompt(llama)
+    expected = [llama.score(prefix, suffixes[:count]) for count in range(1, 7)]
+    with ThreadPoolExecutor(6) as pool:
+        scores = list(pool.map(lambda count: llama.score(prefix, suffixes[:count]), [1, 2, 3, 4, 5, 6] * 3))
+    for place, score in enumerate(scores):
+        assert score == pytest.approx(expected[place % 6], abs=1e-4)
+
+
+def test_missing_weights_are_refused(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source.path)
+    kept = copy.deepcopy(model.state_dict())
+    del kept["model.layers.1.mlp.up_proj.weight"]
+    model.save_pretrained(source.path, state_dict=kept)
+    with pytest.raises(ModelError, match="lacks weights"):
+        TransformersLM.load(source, device="cpu")
+
+
+def test_the_default_model_packs_in_float32(smollm_float32: TransformersLM, smollm: ModelSource) -> None:
+    lm = smollm_float32
+    packed, separate = lm.score(*prompt(lm)), lm.score_separately(*prompt(lm))
+    assert lm.packs
+    assert (lm.name, lm.sha256) == ("smollm2-135m-instruct", smollm.sha256)
+    assert np.abs(packed - separate).max() < 1e-4
+
+
+def test_the_default_model_packs_in_bfloat16(smollm: ModelSource, smollm_float32: TransformersLM) -> None:
+    lm = TransformersLM.load(smollm, device="cpu", dtype="bfloat16")
+    packed, separate = lm.score(*prompt(lm)), lm.score_separately(*prompt(lm))
+    exact = smollm_float32.score(*prompt(smollm_float32))
+    assert lm.packs
+    assert np.abs(packed - separate).max() < 0.25
+    assert np.abs(packed - exact).max() < 0.25
+
+
+def test_a_damaged_weights_file_is_refused(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    weights = source.path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        TransformersLM.load(source, device="cpu")
+
+
+def test_a_directory_without_a_tokenizer_is_refused(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    for path in source.path.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match="tokenizer"):
+        TransformersLM.load(source, device="cpu")

@@ -1,0 +1,80 @@
+"""A release is whole or it is not there; which one is live is a pointer."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmrec.data import Store
+from llmrec.errors import ReleaseError
+from llmrec.releases import ReleaseStore, release
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Iterator[ReleaseStore]:
+    with Store.open(f"sqlite:///{tmp_path / 'shop.db'}") as store:
+        yield ReleaseStore(tmp_path / "releases", store)
+
+
+def test_the_first_is_not_live_until_promoted(releases: ReleaseStore) -> None:
+    made = releases.create({"fusion.json": {"a": 1}}, {"seed": 7})
+    assert made.version == "rank/0001"
+    assert releases.champion() is None
+    releases.promote(made.version)
+    live = releases.champion()
+    assert live is not None
+    assert live.part("fusion.json") == {"a": 1}
+    assert live.manifest["seed"] == 7
+
+
+def test_versions_count_up_and_are_listed_in_order(releases: ReleaseStore) -> None:
+    for _ in range(3):
+        releases.create({}, {})
+    assert [made.version for made in releases.list()] == ["rank/0001", "rank/0002", "rank/0003"]
+
+
+def test_a_changed_part_is_refused(releases: ReleaseStore) -> None:
+    made = releases.create({"fusion.json": {"a": 1}}, {})
+    (made.directory / "fusion.json").write_text('{"a": 2}')
+    with pytest.raises(ReleaseError, match="was changed"):
+        made.part("fusion.json")
+    (made.directory / "fusion.json").unlink()
+    with pytest.raises(ReleaseError, match=r"lacks fusion\.json"):
+        made.part("fusion.json")
+
+
+def test_a_release_that_was_cut_off_is_not_listed(releases: ReleaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    real = release._write
+
+    def breaks_at_the_manifest(path: Path, content: object) -> str:
+        written.append(path.name)
+        if path.name == "manifest.json":
+            raise KeyboardInterrupt
+        return real(path, content)
+
+    monkeypatch.setattr(release, "_write", breaks_at_the_manifest)
+    with pytest.raises(KeyboardInterrupt):
+        releases.create({"fusion.json": {}}, {})
+    assert written == ["fusion.json", "manifest.json"]
+    assert releases.list() == []
+    monkeypatch.undo()
+    assert releases.create({}, {}).version == "rank/0001"
+
+
+def test_a_manifest_names_every_part_by_its_hash(releases: ReleaseStore) -> None:
+    made = releases.create({"a.json": 1, "b.json": 2}, {})
+    files = json.loads((made.directory / "manifest.json").read_text())["files"]
+    assert set(files) == {"a.json", "b.json"}
+    assert all(len(digest) == 64 for digest in files.values())
+
+
+def test_promoting_what_does_not_exist_changes_nothing(releases: ReleaseStore) -> None:
+    releases.promote(releases.create({}, {}).version)
+    with pytest.raises(ReleaseError, match="rank/0009") as caught:
+        releases.promote("rank/0009")
+    assert "0001" in caught.value.hint
+    live = releases.champion()
+    assert live is not None
+    assert live.version == "rank/0001"

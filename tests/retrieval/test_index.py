@@ -1,0 +1,140 @@
+"""The item index: exact, filtered exactly, saved as a cache that is never trusted blindly."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec.retrieval import index as index_module
+from llmrec.retrieval.index import IndexedItems, ItemIndex
+
+ENCODER = "some-encoder"
+
+
+def made(count: int, dimension: int = 16, seed: int = 0) -> ItemIndex:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = tuple(f"i{row}" for row in range(count))
+    return ItemIndex(vectors, IndexedItems(ENCODER, ids, tuple(f"h{row}" for row in range(count))))
+
+
+def by_hand(index: ItemIndex, query: np.ndarray, k: int, allowed: set[str]) -> list[str]:
+    scores = {i: float(index.vectors_of([i])[0] @ query) for i in index.items.item_ids if i in allowed}
+    return sorted(scores, key=lambda i: -scores[i])[:k]
+
+
+def test_search_finds_what_a_scan_finds() -> None:
+    index = made(300)
+    query = index.vectors_of(["i7"])[0]
+    found = index.search(query, 5)
+    assert [i for i, _ in found] == by_hand(index, query, 5, set(index.items.item_ids))
+    assert found[0] == ("i7", pytest.approx(1.0, abs=1e-6))
+
+
+def test_excluded_items_never_come_back_and_the_rest_does() -> None:
+    index = made(300)
+    query = index.vectors_of(["i7"])[0]
+    excluded = {f"i{row}" for row in range(290)} | {"never seen"}
+    found = [i for i, _ in index.search(query, 50, excluded=excluded)]
+    assert found == by_hand(index, query, 50, {f"i{row}" for row in range(290, 300)})
+
+
+def test_a_search_among_few_is_exact() -> None:
+    index = made(300)
+    query = index.vectors_of(["i7"])[0]
+    among = ["i250", "i3", "i99", "i100"]
+    found = [i for i, _ in index.search(query, 10, among=among, excluded=["i3"])]
+    assert found == by_hand(index, query, 10, {"i250", "i99", "i100"})
+
+
+def test_nothing_left_is_an_empty_answer() -> None:
+    index = made(3)
+    query = index.vectors_of(["i0"])[0]
+    assert index.search(query, 5, excluded=["i0", "i1", "i2"]) == []
+    assert index.search(query, 5, among=[]) == []
+
+
+def test_equal_scores_go_to_the_earlier_item() -> None:
+    vectors = np.tile(np.eye(1, 4, dtype=np.float32), (6, 1))
+    index = ItemIndex(vectors, IndexedItems(ENCODER, tuple("fedcba"), tuple("123456")))
+    assert [i for i, _ in index.search(vectors[0], 6)] == list("fedcba")
+
+
+def test_searching_changes_nothing() -> None:
+    index = made(50)
+    before = index.vectors.copy()
+    query = index.vectors_of(["i7"])[0].copy()
+    assert index.search(query, 5) == index.search(query, 5)
+    np.testing.assert_array_equal(before, index.vectors)
+
+
+def test_a_large_catalogue_gets_a_graph_that_finds_nearly_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = made(2000)
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 100)
+    graph = made(2000)
+    assert type(graph._index).__name__ == "IndexHNSWFlat"
+    hits = 0
+    for row in range(50):
+        query = exact.vectors_of([f"i{row}"])[0]
+        wanted = {i for i, _ in exact.search(query, 10, excluded=[f"i{row}"])}
+        hits += len(wanted & {i for i, _ in graph.search(query, 10, excluded=[f"i{row}"])})
+    assert hits >= 0.95 * 500
+
+
+def test_saved_and_loaded_it_answers_the_same(tmp_path: Path) -> None:
+    index = made(40)
+    index.save(tmp_path)
+    loaded = ItemIndex.load(tmp_path, encoder=ENCODER)
+    assert loaded is not None
+    assert loaded.items == index.items
+    query = index.vectors_of(["i7"])[0]
+    assert loaded.search(query, 10) == index.search(query, 10)
+
+
+def test_saving_again_leaves_one_index_file(tmp_path: Path) -> None:
+    made(40).save(tmp_path)
+    made(41, seed=1).save(tmp_path)
+    assert len(list(tmp_path.glob("*.faiss"))) == 1
+    loaded = ItemIndex.load(tmp_path, encoder=ENCODER)
+    assert loaded is not None
+    assert len(loaded) == 41
+
+
+def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path) -> None:
+    assert ItemIndex.load(tmp_path, encoder=ENCODER) is None
+    made(40).save(tmp_path)
+    assert ItemIndex.load(tmp_path, encoder="another") is None
+    (file,) = tmp_path.glob("*.faiss")
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], b""):
+        file.write_bytes(damaged)
+        assert ItemIndex.load(tmp_path, encoder=ENCODER) is None
+    file.unlink()
+    assert ItemIndex.load(tmp_path, encoder=ENCODER) is None
+    (tmp_path / "index.json").write_text("{")
+    assert ItemIndex.load(tmp_path, encoder=ENCODER) is None
+
+
+def test_a_manifest_cannot_point_outside_its_directory(tmp_path: Path) -> None:
+    made(4).save(tmp_path)
+    manifest = json.loads((tmp_path / "index.json").read_text())
+    outside = tmp_path.parent / "outside.faiss"
+    (tmp_path / manifest["file"]).rename(outside)
+    (tmp_path / "index.json").write_text(json.dumps(manifest | {"file": "../outside.faiss"}))
+    assert ItemIndex.load(tmp_path, encoder=ENCODER) is None
+
+
+def test_a_failed_save_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(40).save(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(index_module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        made(41, seed=1).save(tmp_path)
+    loaded = ItemIndex.load(tmp_path, encoder=ENCODER)
+    assert loaded is not None
+    assert len(loaded) == 40
+    assert not list(tmp_path.glob("*.tmp"))

@@ -1,0 +1,64 @@
+"""File < environment < arguments, and nothing misspelt goes unnoticed."""
+
+from pathlib import Path
+
+import pytest
+
+from llmrec import Settings
+from llmrec.config import RankingSettings
+from llmrec.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "llmrec.toml", "[retrieval]\ncandidates = 20\nhalf_life = 3.5\n[fit]\nseed = 1\n")
+    monkeypatch.setenv("LLMREC_RETRIEVAL__CANDIDATES", "30")
+    monkeypatch.setenv("LLMREC_FIT__SEED", "2")
+    settings = Settings.load(file, {"fit": {"seed": 3}})
+    assert (settings.retrieval.half_life, settings.retrieval.candidates, settings.fit.seed) == (3.5, 30, 3)
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    assert Settings.load(tmp_path / "none.toml") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[retrieval]\ncandidate = 5", "retrieval.candidate"),
+        ("[retreival]\ncandidates = 5", "retreival"),
+        ("[retrieval]\ncandidates = 0", "retrieval.candidates"),
+        ("[retrieval]\nhalf_life = nan", "half_life"),
+        ("[models]\ndtype = 'float16'", "dtype"),
+        ("candidates = 5", "candidates"),
+        ("[retrieval", "TOML"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_names_the_key(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Settings.load(write(tmp_path / "llmrec.toml", text))
+
+
+@pytest.mark.parametrize("name", ["LLMREC_RETRIEVAL__CANDIDATE", "LLMREC_CANDIDATES"])
+def test_an_unknown_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "5")
+    with pytest.raises(ConfigError):
+        Settings.load(tmp_path / "llmrec.toml")
+
+
+def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
+    settings = Settings(ranking=RankingSettings(enabled=False, text_tokens=20))
+    file = write(tmp_path / "llmrec.toml", settings.to_toml())
+    assert Settings.load(file) == settings
+    assert "\nenabled = false\n" in file.read_text(encoding="utf-8")
+    assert "\n#history_tokens = 384\n" in file.read_text(encoding="utf-8")
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = Settings.model_validate({"store": {"url": "postgresql+psycopg://user:secret@host/db"}})
+    assert "secret" not in repr(settings)
+    assert "secret" not in str(settings.model_dump(mode="json"))
