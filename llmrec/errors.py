@@ -23,11 +23,7 @@ Each carries a `hint` that names the next step; `str(error)` is the message alon
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 __all__ = [
@@ -49,7 +45,6 @@ __all__ = [
     "StoreError",
     "UnknownItemError",
     "WorkspaceError",
-    "writing",
 ]
 
 
@@ -156,15 +151,3 @@ class MissingExtraError(LlmrecError):
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package}", hint=f"pip install 'llmrec[{extra}]'")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write below `path` into errors that name the next step."""
-    try:
-        yield
-    except OSError as error:
-        hint = "free some space and run the same command again; nothing was half-written"
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            hint = f"check that {path} exists and that you may write there"
-        raise StoreError(f"cannot write below {path}: {error.strerror or error}", hint=hint) from error

@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError, NotFittedError, writing
+from llmrec.errors import ConfigError, DataError, NotFittedError
 from llmrec.explaining import gather, score_drops, word
+from llmrec.files import writing
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker, fit_fusion, judge
 from llmrec.records import (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -56,9 +57,14 @@ def _checked_text(value: object, name: str) -> str:
 
 
 def _checked_number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"{name} = {value!r} is not a finite number", hint=f"give {name} as a number, or leave it out")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    # Python refuses to print integers of thousands of digits.
+    shown = "an integer too large" if type(value) is int else repr(value)[:60]
+    raise DataError(f"{name} = {shown} is not a finite number", hint=f"give {name} as a number, or leave it out")
 
 
 def _checked_attribute(value: object, name: str) -> AttributeValue:
@@ -68,8 +74,8 @@ def _checked_attribute(value: object, name: str) -> AttributeValue:
         _checked_number(value, name)
         return value
     if isinstance(value, list | tuple | set | frozenset):
-        parts = sorted(value) if isinstance(value, set | frozenset) else value
-        return tuple(_checked_text(part, name) for part in parts)
+        parts = [_checked_text(part, name) for part in value]
+        return tuple(sorted(parts) if isinstance(value, set | frozenset) else parts)
     return _checked_text(value, name)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llmrec.config import FILE_NAME, Settings
-from llmrec.errors import BusyError, WorkspaceError, writing
+from llmrec.errors import BusyError, WorkspaceError
+from llmrec.files import writing
 
 __all__ = ["Workspace"]
 

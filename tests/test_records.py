@@ -34,7 +34,7 @@ def test_nul_and_lone_surrogates_are_replaced_not_refused() -> None:
     assert Item("1", "a\x00b\ud800c").title == "a\ufffdb?c"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, "5", True])
+@pytest.mark.parametrize("value", [math.nan, math.inf, "5", True, pytest.param(10**5000, id="huge")])
 def test_a_value_that_is_no_finite_number_is_refused(value: object) -> None:
     with pytest.raises(DataError, match="value"):
         Event("u", "i", "rating", value=value)  # type: ignore[arg-type]
@@ -64,6 +64,14 @@ def test_an_event_needs_an_item_or_a_text() -> None:
 def test_a_rating_needs_a_value() -> None:
     with pytest.raises(DataError, match="rating"):
         Event("u", "i", "rating")
+
+
+def test_an_attribute_is_text_a_number_a_truth_value_or_several_texts() -> None:
+    item = Item("1", "Rake", attributes={"tags": {"b", "a"}, "price": 9, "none": None})
+    assert dict(item.attributes) == {"tags": ("a", "b"), "price": 9}
+    for wrong in ({"a", 1}, [1, 2], {"nested": "x"}, 10**400, object()):
+        with pytest.raises(DataError, match="odd"):
+            Item("1", "Rake", attributes={"odd": wrong})  # type: ignore[dict-item]
 
 
 def test_an_item_reads_as_title_description_attributes() -> None:

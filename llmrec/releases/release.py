@@ -105,6 +105,17 @@ class ReleaseStore:
         self._store.set_alias(self._task, release.version)
         return release
 
+    def rollback(self) -> Release:
+        """Make the release live again that was live before; a second call undoes the first.
+
+        Raises:
+            ReleaseError: No other release was live before.
+        """
+        previous = self._store.previous_alias(self._task)
+        if previous is None:
+            raise ReleaseError(f"no other release of {self._task} was live before", hint="nothing was changed")
+        return self.promote(previous)
+
     def create(self, parts: Mapping[str, object], manifest: Mapping[str, object]) -> Release:
         """Write a new release from JSON parts; it is not live until promoted."""
         self._home.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,11 @@ class CatalogueKeeper:
             return old
         vectors = self._vectors(items, hashes, old, progress=progress)
         index = ItemIndex(np.stack([vectors[digest] for digest in hashes]), wanted)
-        index.save(self._directory)
+        try:
+            index.save(self._directory)
+        except OSError as error:
+            # It is a cache: a request can be answered without it.
+            _logger.warning("the item index cannot be kept in %s and will be made again: %s", self._directory, error)
         return index
 
     def _vectors(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ import torch  # noqa: F401 - faiss must be imported after torch: both bring an O
 
 import faiss  # isort: skip
 from numpy.typing import NDArray
+
+from llmrec.files import replace_file
 
 __all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex"]
 
@@ -109,7 +110,7 @@ class ItemIndex:
         data = faiss.serialize_index(self._index).tobytes()
         digest = hashlib.sha256(data).hexdigest()
         name = f"{digest[:16]}.faiss"
-        _replace(directory / name, data)
+        replace_file(directory / name, data)
         manifest = {
             "format": _FORMAT,
             "file": name,
@@ -119,7 +120,7 @@ class ItemIndex:
             "item_ids": self.items.item_ids,
             "text_hashes": self.items.text_hashes,
         }
-        _replace(directory / _MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
+        replace_file(directory / _MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
         for stale in directory.glob("*.faiss"):
             if stale.name != name:
                 stale.unlink(missing_ok=True)
@@ -168,15 +169,3 @@ def _parameters(index: Any, selector: Any, k: int) -> Any:
     if isinstance(index, faiss.IndexHNSW):
         return faiss.SearchParametersHNSW(sel=selector, efSearch=max(128, 2 * k))  # type: ignore[attr-defined]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

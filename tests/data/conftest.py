@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from llmrec.data import Store, import_records
+from llmrec.data.schema import metadata
 from tests.data.postgres import Server, server_programs
 from tests.data.worlds import COURSES, LEARNERS
 
@@ -23,28 +25,57 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         yield server
 
 
-@pytest.fixture
-def postgres_url(postgres_server: Server, request: pytest.FixtureRequest) -> str:
-    """A URL of an empty schema of its own."""
-    schema = f"t{abs(hash(request.node.nodeid))}"
-    engine = create_engine(postgres_server.url)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    engine.dispose()
-    return f"{postgres_server.url}&options=-csearch_path%3D{schema}"
+@pytest.fixture(scope="session")
+def postgres_store(postgres_server: Server) -> Iterator[Store]:
+    """One store on the server, emptied before each test: making its tables anew takes longer than most tests."""
+    with Store.open(_in_schema(postgres_server, "shared")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store's file, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "store.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A URL of a file that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'store.db'}"
+def postgres_url(postgres_server: Server, postgres_store: Store) -> str:
+    """A URL of an empty store."""
+    with postgres_store.engine.begin() as connection:
+        names = ", ".join(metadata.tables)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    return _in_schema(postgres_server, "shared")
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A URL of an empty store."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'store.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
-    """A URL of an empty database of each kind: what uses it holds for both."""
+    """A URL of an empty store of each kind: what uses it holds for both."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URL of a database of each kind that has no tables yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    return _in_schema(request.getfixturevalue("postgres_server"), f"new{abs(hash(request.node.nodeid))}")
+
+
+def _in_schema(server: Server, schema: str) -> str:
+    engine = create_engine(server.url)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+    engine.dispose()
+    return f"{server.url}&options=-csearch_path%3D{schema}"
 
 
 @pytest.fixture

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from llmrec.data import Counts, Store, engine, import_records, importer
 from llmrec.errors import BusyError, ImportRefused, StoreError
@@ -177,8 +179,21 @@ def test_an_event_id_with_other_content_is_a_bad_row(courses: Store) -> None:
     error = refused(courses, events=[Event("bob", "maps", event_id="e2"), replace(first, item_id=None, text="fine")])
     assert [(row.line, row.value) for row in error.rows] == [(2, "'e1'")]
     assert "stored event" in error.rows[0].reason
+    assert refused(courses, events=[first, replace(first, value=4)]).total == 1
     report = import_records(courses, events=[replace(first, value=4), click("bob", "maps"), first], skip_bad=True)
     assert (report.events, report.skipped_total) == (Counts(added=1, repeated=1), 1)
+
+
+def test_an_event_id_taken_at_the_last_moment_refuses_the_import(
+    courses: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_it(_: object) -> None:
+        courses.append(Event("ada", "maps", event_id="e1"))
+
+    monkeypatch.setattr(importer._Import, "check", take_it)
+    with pytest.raises(ImportRefused, match="stored event"):
+        import_records(courses, events=[click("ada", "bread"), Event("bob", "knots", event_id="e1")])
+    assert stored_events(courses) == [("ada", "maps", "view")]
 
 
 def test_kinds_follow_from_the_values(sqlite_courses: Store) -> None:
@@ -311,6 +326,17 @@ def test_an_import_that_is_killed_leaves_the_store_as_it_was(
     process.wait(60)
     assert stored_events(courses) == [("bob", "bread", "click")]
     assert import_records(courses, events=[click("ada", "maps")]).events == Counts(1)
+
+
+def test_an_import_waits_for_its_turn_to_write(courses: Store) -> None:
+    with engine.writing(courses.engine) as connection:
+        thread = threading.Thread(target=import_records, args=(courses,), kwargs={"events": [click("ada", "maps")]})
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        connection.execute(text("INSERT INTO meta VALUES ('note', 'somebody was here')"))
+    thread.join(30)
+    assert courses.event_count("ada") == 1
 
 
 def test_a_long_import_that_cannot_get_the_lock_is_busy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -84,6 +85,22 @@ def test_missing_times_and_lists_of_a_frame_are_understood(sqlite_store: Store) 
     assert (apples.attributes["price"], apples.attributes["organic"]) == (1.5, True)
     assert str(apples.attributes["since"]).startswith(since)
     assert beans == Item("b", "Beans")
+
+
+def test_nanoseconds_are_left_out_where_pandas_is_not_installed() -> None:
+    code = (
+        "import sys\n"
+        "class NoPandas:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pandas': raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, NoPandas())\n"
+        "import pyarrow as pa; from llmrec.data import read\n"
+        "times = pa.array([1_714_564_800_000_000_001], pa.timestamp('ns', 'UTC'))\n"
+        "(source,) = read(pa.table({'user_id': ['ada'], 'item_id': ['maps'], 'timestamp': times}), 'events')\n"
+        "print([row['timestamp'].isoformat() for _, row in source.rows()])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "['2024-05-01T12:00:00+00:00']"
 
 
 def test_nan_is_missing_in_pandas_and_a_bad_value_elsewhere(catalogue: Store) -> None:

@@ -70,6 +70,15 @@ def test_a_manifest_names_every_part_by_its_hash(releases: ReleaseStore) -> None
     assert all(len(digest) == 64 for digest in files.values())
 
 
+def test_a_rollback_brings_back_what_was_live_before(releases: ReleaseStore) -> None:
+    with pytest.raises(ReleaseError, match="before"):
+        releases.rollback()
+    for _ in range(2):
+        releases.promote(releases.create({}, {}).version)
+    assert releases.rollback().version == "rank/0001"
+    assert releases.rollback().version == "rank/0002"
+
+
 def test_promoting_what_does_not_exist_changes_nothing(releases: ReleaseStore) -> None:
     releases.promote(releases.create({}, {}).version)
     with pytest.raises(ReleaseError, match="rank/0009") as caught:

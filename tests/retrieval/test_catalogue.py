@@ -62,6 +62,12 @@ def test_a_damaged_cache_is_made_anew(store: Store, tmp_path: Path) -> None:
     assert len(catalogue.index) == 8
 
 
+def test_where_the_cache_cannot_be_written_the_answer_still_comes(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "index").write_text("a file where the directory should be")
+    catalogue = CatalogueKeeper(store, WordEncoder(), tmp_path / "index").current()
+    assert len(catalogue.index) == 8
+
+
 def test_twins_share_a_vector_and_both_stay(store: Store, tmp_path: Path) -> None:
     import_records(store, items=[Item("twin", "Leaf rake", attributes=shop_items()[0].attributes)])
     encoder = WordEncoder()

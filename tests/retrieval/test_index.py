@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmrec import files
 from llmrec.retrieval import index as index_module
 from llmrec.retrieval.index import IndexedItems, ItemIndex
 
@@ -131,7 +132,7 @@ def test_a_failed_save_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(index_module.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         made(41, seed=1).save(tmp_path)
     loaded = ItemIndex.load(tmp_path, encoder=ENCODER)

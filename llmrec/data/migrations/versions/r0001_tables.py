@@ -1,4 +1,4 @@
-"""The first tables."""
+"""The first tables. There is no way down: feedback cannot be recomputed, so one goes back by restoring a backup."""
 
 from __future__ import annotations
 
@@ -66,7 +66,3 @@ def _create_events() -> None:
     )
     op.create_index("ix_events_history", "events", ["user_id", "time", "sequence"])
     op.create_index("ix_events_item", "events", ["item_id", "kind"])
-
-
-def downgrade() -> None:
-    raise NotImplementedError("feedback cannot be recomputed: restore a backup instead")
