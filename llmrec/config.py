@@ -6,6 +6,7 @@ meaning; an unknown key anywhere is an error, so a misspelt setting cannot be ig
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import tomllib
@@ -19,6 +20,7 @@ from llmrec.errors import ConfigError
 
 __all__ = [
     "FILE_NAME",
+    "EncoderSettings",
     "ExplainSettings",
     "FitSettings",
     "ModelSettings",
@@ -31,7 +33,7 @@ __all__ = [
 FILE_NAME = "llmrec.toml"
 _PREFIX = "LLMREC_"
 # Variables of the same family that are not settings of a workspace.
-_OTHER_VARIABLES = frozenset({"LLMREC_CACHE", "LLMREC_OFFLINE"})
+_OTHER_VARIABLES = frozenset({"LLMREC_CACHE", "LLMREC_LOG", "LLMREC_OFFLINE"})
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -74,6 +76,35 @@ class RetrievalSettings(_Section):
     """Leave out items the user already has an event with."""
 
 
+class EncoderSettings(_Section):
+    """The sequence encoder that `fit` trains; a store with little behaviour goes by the items' texts alone."""
+
+    network: Literal["attention", "gru", "none"] = "attention"
+    """attention: a causal transformer; gru: a GRU with attention pooling; none: the decayed mean of the texts."""
+    minimum_events: Annotated[int, Field(ge=0)] = 1_000
+    """With fewer events on items none is trained."""
+    dimension: Positive = 96
+    """Length of item and user vectors."""
+    layers: Positive = 2
+    """Depth."""
+    heads: Positive = 2
+    """Attention heads; they divide the dimension."""
+    max_events: Positive = 200
+    """How many of a user's newest events it reads."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of the hidden numbers dropped in training."""
+    id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the items seen by their text alone in a training step, so that new items work."""
+    epochs: Positive = 40
+    """Passes over all behaviour at most."""
+    patience: Positive = 8
+    """Stop after so many passes without a better validation NDCG@10."""
+    batch_size: Positive = 64
+    """Users a step."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    """Of AdamW."""
+
+
 class RankingSettings(_Section):
     """How the language model is asked."""
 
@@ -109,6 +140,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     models: ModelSettings = ModelSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    encoder: EncoderSettings = EncoderSettings()
     ranking: RankingSettings = RankingSettings()
     explain: ExplainSettings = ExplainSettings()
     fit: FitSettings = FitSettings()
@@ -120,14 +152,18 @@ class Settings(_Section):
         Raises:
             ConfigError: The file is no TOML, a key is unknown, or a value is out of range.
         """
-        values = _read_file(path)
-        for layer in (_read_environment(os.environ), overrides or {}):
-            for section, keys in layer.items():
-                values[section] = {**values.get(section, {}), **keys}
+        values, variables = _read_file(path), _variables(os.environ)
+        for (section, key), name in variables.items():
+            values.setdefault(section, {})[key] = os.environ[name]
+        for section, keys in (overrides or {}).items():
+            values[section] = {**values.get(section, {}), **keys}
+            variables = {
+                place: name for place, name in variables.items() if place[0] != section or place[1] not in keys
+            }
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(_first_problem(error), hint=f"see the comments in {path}") from error
+            raise _refusal(error, path, variables) from error
 
     def to_toml(self) -> str:
         """A TOML file with every setting and its meaning; those that have their default are commented out."""
@@ -147,9 +183,10 @@ def _read_file(path: Path) -> dict[str, dict[str, Any]]:
     return values
 
 
-def _read_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    values: dict[str, dict[str, Any]] = {}
-    for name, value in environment.items():
+def _variables(environment: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """(section, key) -> the variable that sets it."""
+    variables = {}
+    for name in environment:
         if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
             continue
         section, _, key = name.removeprefix(_PREFIX).lower().partition("__")
@@ -157,16 +194,31 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any
             raise ConfigError(
                 f"the variable {name} is no setting", hint="write LLMREC_SECTION__KEY, such as LLMREC_MODELS__DEVICE"
             )
-        values.setdefault(section, {})[key] = value
-    return values
+        variables[section, key] = name
+    return variables
 
 
-def _first_problem(error: ValidationError) -> str:
+def _refusal(error: ValidationError, path: Path, variables: Mapping[tuple[str, str], str]) -> ConfigError:
+    """The first problem, by the name that the reader wrote: a key of the file, or a variable."""
     problem = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting {place}"
-    return f"{place} = {problem['input']!r}: {problem['msg'].lower()}"
+    loc = tuple(str(part) for part in problem["loc"])
+    variable = next((name for place, name in variables.items() if place[: len(loc)] == loc[:2]), None)
+    place, source = variable or ".".join(loc), "the environment" if variable else str(path)
+    if problem["type"] != "extra_forbidden":
+        hint = f"correct it in {source}; {path} says what each setting means"
+        return ConfigError(f"{place} = {problem['input']!r}: {problem['msg'].lower()}", hint=hint)
+    meant = difflib.get_close_matches(place, _known_names(is_variable=variable is not None), n=1, cutoff=0.75)
+    advice = f"did you mean {meant[0]}?" if meant else f"correct or remove it in {source};"
+    return ConfigError(
+        f"there is no setting {place}", hint=f"{advice} `llmrec init DIR` writes a file with all settings"
+    )
+
+
+def _known_names(*, is_variable: bool) -> list[str]:
+    pairs = [(section, key) for section, model in Settings() for key in type(model).model_fields]
+    if is_variable:
+        return [f"{_PREFIX}{section}__{key}".upper() for section, key in pairs]
+    return [*Settings.model_fields, *map(".".join, pairs)]
 
 
 def _toml_lines(settings: Settings) -> Iterator[str]:

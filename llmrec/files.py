@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["replace_file", "writing"]
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file beside the old one, flush it to the disk, and put it in its place."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")  # threads of one process write too
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -5,27 +5,25 @@ store ──> history ──> retriever ──> ranker ──> fusion ──> Re
 
 from __future__ import annotations
 
-import logging
-import random
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tqdm import tqdm
-
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError, NotFittedError
+from llmrec.errors import ConfigError, DataError
 from llmrec.explaining import gather, score_drops, word
 from llmrec.files import writing
-from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
-from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker, fit_fusion, judge
+from llmrec.fitting import Fit
+from llmrec.models import Encoder, LanguageModel
+from llmrec.parts import Parts
+from llmrec.ranking import FusedRanker, PromptLibrary
 from llmrec.records import (
     AttributeValue,
     Event,
@@ -37,25 +35,14 @@ from llmrec.records import (
     User,
 )
 from llmrec.releases import Release, ReleaseStore
-from llmrec.retrieval import Catalogue, CatalogueKeeper, Retriever, Where, relative_popularity
+from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of
+from llmrec.retrieval import Catalogue
 from llmrec.workspace import Workspace
 
 __all__ = ["Recommender"]
 
 Context = Mapping[str, AttributeValue]
-
-_MOST = 1_000
-_HELD_OUT_USERS = 1_000
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Live:
-    """What a request needs of the live release, loaded once."""
-
-    release: Release
-    fusion: Fusion
-    popularity: Mapping[str, float]
+SettingsLike = Settings | Mapping[str, Mapping[str, Any]] | None
 
 
 class Recommender:
@@ -78,36 +65,53 @@ class Recommender:
     ) -> None:
         self.workspace = workspace
         self.settings = settings
+        prompts = PromptLibrary(workspace.prompts)
         self.store = Store.open(workspace.store_url(settings))
         self.releases = ReleaseStore(workspace.releases, self.store)
-        self._prompts = PromptLibrary(workspace.prompts)
-        self._loading = threading.Lock()
-        self._encoder = encoder
-        self._language_model = language_model
-        self._catalogue: CatalogueKeeper | None = None
-        self._ranker: Ranker | None = None
-        self._live_release: _Live | None = None
+        self._parts = Parts(
+            workspace,
+            settings,
+            self.store,
+            releases=self.releases,
+            prompts=prompts,
+            encoder=encoder,
+            language_model=language_model,
+        )
 
     @classmethod
-    def create(cls, path: str | Path, settings: Settings | None = None, **parts: Any) -> Self:
+    def create(cls, path: str | Path, settings: SettingsLike = None, **parts: Any) -> Self:
         """Make a workspace in a new or existing directory and open it.
+
+        Args:
+            path: The directory.
+            settings: Settings, or {section: {key: value}}; they are written into its llmrec.toml.
+            parts: `encoder` and `language_model`, to use others than the configured ones.
 
         Raises:
             WorkspaceError: It is a workspace already, or cannot be made.
+            ConfigError: A setting is wrong.
         """
-        workspace = Workspace.create(Path(path), settings or Settings())
-        return cls(workspace, Settings.load(workspace.settings_file), **parts)
+        workspace, given = Workspace.new(Path(path)), _sections(settings)
+        made = cls(workspace, Settings.load(workspace.settings_file, given), **parts)
+        # Last, because this makes the directory a workspace: whatever failed before can be tried again.
+        workspace.write_settings(Settings.model_validate(given))
+        return made
 
     @classmethod
-    def open(cls, path: str | Path, settings: Mapping[str, Mapping[str, Any]] | None = None, **parts: Any) -> Self:
-        """Open an existing workspace; `settings` ({section: {key: value}}) override its file and the environment.
+    def open(cls, path: str | Path, settings: SettingsLike = None, **parts: Any) -> Self:
+        """Open an existing workspace.
+
+        Args:
+            path: The directory.
+            settings: What is set in them overrides its llmrec.toml and the environment.
+            parts: `encoder` and `language_model`, to use others than the configured ones.
 
         Raises:
             WorkspaceError: The directory is no workspace.
             ConfigError: A setting is wrong.
         """
         workspace = Workspace.open(Path(path))
-        return cls(workspace, Settings.load(workspace.settings_file, settings), **parts)
+        return cls(workspace, Settings.load(workspace.settings_file, _sections(settings)), **parts)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -196,23 +200,32 @@ class Recommender:
             UnknownItemError: The store has never seen the item.
             ConflictError: The `event_id` is taken by another event.
         """
+        if not isinstance(event, Event):
+            raise DataError(
+                f"{event!r} is no Event", hint="from llmrec import Event; rec.feedback(Event(user_id, item_id))"
+            )
         return self.store.append(event)
+
+    def catalogue(self) -> Catalogue:
+        """The items and their index as the store has them now."""
+        return self._parts.catalogue()
 
     def history(self, user_id: str) -> History:
         """What is known of a user, as a request sees it."""
-        user = self.store.user(user_id) or User(user_id)
-        events = self.store.events(user_id, limit=self.settings.retrieval.history_events)
+        user_id = user_id_of(user_id)
         return History(
-            user,
-            tuple(event for event in events if event.is_behaviour),
-            self.store.seen(user_id),
-            self.store.event_count(user_id),
+            user=self.store.user(user_id) or User(user_id),
+            events=self.store.events(user_id, limit=self.settings.retrieval.history_events, behaviour=True),
+            seen=self.store.seen(user_id),
+            known=self.store.event_count(user_id, behaviour=True),
         )
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
     def fit(self, *, progress: bool | None = None) -> Release:
-        """Embed the items, build the index, weigh the opinions on held-out events, and make the new release live.
+        """Embed the items, train the sequence encoder, weigh the opinions, and make the new release live.
+
+        An interrupted fit leaves the last release live, and the next one goes on from its checkpoint.
 
         Args:
             progress: Show bars; None: when standard error is a terminal.
@@ -223,48 +236,18 @@ class Recommender:
         """
         bars = sys.stderr.isatty() if progress is None else progress
         with self.workspace.locked("fit"), writing(self.workspace.root):
-            snapshot = self.store.last_sequence()
-            catalogue = self._keeper().current(progress=bars)
-            popularity = self.store.item_counts()
-            retriever = Retriever(catalogue, relative_popularity(popularity), self.settings.retrieval.half_life)
-            fusion = self._fit_fusion(catalogue, retriever, bars)
-            release = self.releases.create(
-                {"fusion.json": fusion.to_dict(), "popularity.json": popularity}, self._manifest(catalogue, snapshot)
+            catalogue = self._parts.catalogue(progress=bars)
+            fit = Fit(
+                store=self.store,
+                catalogue=catalogue,
+                settings=self.settings,
+                history=self.history,
+                ranker=self._parts.ranker() if self.settings.ranking.enabled else None,
+                checkpoint=self.workspace.training / "encoder.safetensors",
+                progress=bars,
             )
+            release = fit.make(self.releases, self._parts.prompts.fingerprint("rank"), self._parts.previous_encoder())
             return self.releases.promote(release.version)
-
-    def _fit_fusion(self, catalogue: Catalogue, retriever: Retriever, progress: bool) -> Fusion:
-        requests = judge(self._held_out(catalogue), retriever, self.settings.retrieval.candidates)
-        hits = [request for request in requests if request.taken is not None]
-        asked = hits[: self.settings.fit.calibration_users]
-        if self.settings.ranking.enabled:
-            ranker = self._llm()
-            bar = tqdm(asked, desc="weighing opinions", unit="user", disable=not progress)
-            asked = [request.asked(ranker, catalogue) for request in bar]
-        return fit_fusion([request.judged() for request in asked], hits=len(hits), requests=len(requests))
-
-    def _held_out(self, catalogue: Catalogue) -> Iterator[History]:
-        """Histories of a sample of users, whose newest event is on a wanted item and is not the only one."""
-        user_ids = self.store.users_with_history(2)
-        random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret
-        for user_id in user_ids[:_HELD_OUT_USERS]:
-            history = self.history(user_id)
-            wanted = len(history.events) > 1 and not history.events[-1].is_negative
-            if wanted and history.events[-1].item_id in catalogue.items:
-                yield history
-
-    def _manifest(self, catalogue: Catalogue, snapshot: int) -> dict[str, Any]:
-        model = self._ranker.model if self._ranker else None
-        return {
-            "base_model": model.sha256 if model else None,
-            "base_model_name": model.name if model else None,
-            "text_encoder": catalogue.index.items.encoder,
-            "prompt": self._prompts.fingerprint("rank"),
-            "data": {"last_sequence": snapshot, **self.store.counts()},
-            "seed": self.settings.fit.seed,
-            "settings": self.settings.model_dump(mode="json", include={"retrieval", "ranking", "fit"}),
-            "parent": self.store.alias("rank"),
-        }
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -274,7 +257,7 @@ class Recommender:
         n: int = 10,
         *,
         context: Context | None = None,
-        where: Where | None = None,
+        where: Mapping[str, object] | None = None,
         llm: bool | None = None,
         filter_seen: bool | None = None,
     ) -> Recommendation:
@@ -293,20 +276,20 @@ class Recommender:
             EmptyCatalogueError: There is no item.
             ConfigError: No item has an attribute of `where`, or n is out of range.
         """
-        if not 1 <= n <= _MOST:
-            raise ConfigError(f"n = {n} is not between 1 and {_MOST}", hint="ask for fewer items")
+        n, wanted, context = how_many(n), conditions(where), situation(context)
         start = time.perf_counter()
-        live, catalogue = self._live(), self.catalogue()
+        # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
         history = self.history(user_id)
+        live, catalogue = self._parts.live(), self.catalogue()
         seen = self.settings.retrieval.filter_seen if filter_seen is None else filter_seen
-        retrieval = self._retriever(live, catalogue).retrieve(
+        retrieval = self._parts.retriever(live, catalogue).retrieve(
             history,
             max(n, self.settings.retrieval.candidates),
-            among=None if where is None else catalogue.matching(where),
+            among=None if wanted is None else catalogue.matching(wanted),
             excluded=history.seen if seen else (),
         )
         retrieved = time.perf_counter()
-        ranking = self._fused(live, llm).order(history, retrieval, catalogue.items, context)
+        ranking = self._parts.fused(live, llm).order(history, retrieval, catalogue.items, context)
         seconds = {"retrieval": retrieved - start, "ranking": time.perf_counter() - retrieved}
         return Recommendation(
             id=uuid.uuid4().hex,
@@ -341,16 +324,16 @@ class Recommender:
         """
         if history is None and user_id is None:
             raise DataError("neither a history nor a user is given", hint="pass history=[...] or user_id=...")
-        if len(set(candidates)) != len(candidates):
+        wanted, context = item_ids_of(candidates, "candidates"), situation(context)
+        if len(set(wanted)) != len(wanted):
             raise DataError("a candidate stands twice", hint="give every candidate once")
-        live, catalogue = self._live(), self.catalogue()
-        catalogue.require(candidates)
         known = self.history(user_id) if user_id is not None else History()
         if history is not None:
-            known = replace(known, events=_events(history, user_id), known=len(history))
-            catalogue.require(event.item_id for event in known.events if event.item_id)
-        retrieval = self._retriever(live, catalogue).score(known, candidates)
-        return list(self._fused(live, llm).order(known, retrieval, catalogue.items, context).items)
+            known = History(known.user, events_of(history, user_id))
+        live, catalogue = self._parts.live(), self.catalogue()
+        catalogue.require(event.item_id for event in known.events if event.item_id)
+        retrieval = self._parts.retriever(live, catalogue).score(known, wanted)
+        return list(self._parts.fused(live, llm).order(known, retrieval, catalogue.items, context).items)
 
     def explain(self, user_id: str, item_id: str, *, context: Context | None = None) -> Explanation:
         """Why the item gets its score for the user: the events whose removal lowers it most, and its parts.
@@ -359,99 +342,48 @@ class Recommender:
             UnknownItemError: The store has never seen the item.
             NotFittedError: There is no release yet.
         """
-        start = time.perf_counter()
-        live, catalogue = self._live(), self.catalogue()
-        (item,) = catalogue.require([item_id])
-        history, retriever = self.history(user_id), self._retriever(live, catalogue)
+        context, start = situation(context), time.perf_counter()
+        history = self.history(user_id)
+        live, catalogue = self._parts.live(), self.catalogue()
+        (item,) = catalogue.require(item_ids_of([item_id], "item_id"))
+        retriever = self._parts.retriever(live, catalogue)
         retrieval = retriever.score(history, [item_id])
-        fused = self._fused(live, None)
+        fused = self._parts.fused(live, None)
         ranking = fused.order(history, retrieval, catalogue.items, context)
         if ranking.fallback:
             fused = FusedRanker(live.fusion, None)
         drops = score_drops(item, history, retriever, fused, items=catalogue.items, context=context)
         parts = ranking.items[0].parts
-        evidence = gather(item, events=history.events, drops=drops, parts=parts, items=catalogue.items)
+        words = partial(self._parts.prompts.text, "why")
+        evidence = gather(
+            item,
+            events=history.events,
+            drops=drops,
+            parts=parts,
+            items=catalogue.items,
+            render=partial(words, "event"),
+        )
         text = word(
             item,
             evidence,
-            lambda **values: self._prompts.text("why", "why", **values),
+            partial(words, "why"),
             named=self.settings.explain.named,
             path=retrieval.path,
-            popular=item_id in live.popularity,
+            popular=live.popularity.get(item_id, 0.0),
+            known=history.known,
         )
         seconds = {"explanation": time.perf_counter() - start}
         return Explanation(user_id, item, text, evidence, replace(ranking.trace, seconds=seconds))
 
-    # --- parts, made when they are first needed ---------------------------------------------------------------------
 
-    def _live(self) -> _Live:
-        version = self.store.alias("rank")
-        if version is None:
-            raise NotFittedError(f"{self.workspace.root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")
-        live = self._live_release
-        if live is None or live.release.version != version:
-            release = self.releases.get(version)
-            release.require("text_encoder", self._text_encoder().fingerprint)
-            release.require("prompt", self._prompts.fingerprint("rank"))
-            live = _Live(
-                release,
-                Fusion.from_dict(release.part("fusion.json")),
-                relative_popularity(release.part("popularity.json")),
-            )
-            self._live_release = live
-        return live
-
-    def _retriever(self, live: _Live, catalogue: Catalogue) -> Retriever:
-        return Retriever(catalogue, live.popularity, self.settings.retrieval.half_life)
-
-    def _fused(self, live: _Live, llm: bool | None) -> FusedRanker:
-        if not (self.settings.ranking.enabled if llm is None else llm):
-            return FusedRanker(live.fusion, None)
-        ranker = self._llm()
-        live.release.require("base_model", ranker.model.sha256)
-        return FusedRanker(live.fusion, ranker)
-
-    def catalogue(self) -> Catalogue:
-        """The items and their index as the store has them now."""
-        return self._keeper().current()
-
-    def _keeper(self) -> CatalogueKeeper:
-        with self._loading:
-            if self._catalogue is None:
-                self._catalogue = CatalogueKeeper(self.store, self._text_encoder(), self.workspace.index)
-            return self._catalogue
-
-    def _text_encoder(self) -> Encoder:
-        if self._encoder is None:
-            models = self.settings.models
-            self._encoder = TextEncoder.load(resolve(models.text_encoder, "text-encoder"), device=models.device)
-        return self._encoder
-
-    def _llm(self) -> Ranker:
-        with self._loading:
-            if self._ranker is None:
-                ranking = self.settings.ranking
-                self._ranker = Ranker(
-                    self._language_model or self._load_language_model(),
-                    self._prompts,
-                    history_tokens=ranking.history_tokens,
-                    text_tokens=ranking.text_tokens,
-                )
-            return self._ranker
-
-    def _load_language_model(self) -> LanguageModel:
-        models = self.settings.models
-        return TransformersLM.load(
-            resolve(models.language_model, "language-model"),
-            device=models.device,
-            dtype=models.dtype,
-            batch_tokens=self.settings.ranking.batch_tokens,
-        )
-
-
-def _events(history: Sequence[str | Event], user_id: str | None) -> tuple[Event, ...]:
-    who = user_id or "anonymous"
-    return tuple(event if isinstance(event, Event) else Event(who, event) for event in history)
+def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:
+    """What is set, by section and key."""
+    if isinstance(settings, Settings):
+        return settings.model_dump(exclude_unset=True)
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping) or not all(isinstance(keys, Mapping) for keys in given.values()):
+        raise ConfigError(f"settings = {settings!r} are none", hint='write settings={"models": {"device": "cpu"}}')
+    return {section: dict(keys) for section, keys in given.items()}
 
 
 def _cold_notes(history: History) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ __all__ = [
     "Recommendation",
     "Trace",
     "User",
+    "checked_attributes",
     "in_words",
 ]
 
@@ -79,9 +80,14 @@ def _checked_attribute(value: object, name: str) -> AttributeValue:
     return _checked_text(value, name)
 
 
-def _checked_attributes(attributes: object) -> Mapping[str, AttributeValue]:
+def checked_attributes(attributes: object, name: str = "attributes") -> Mapping[str, AttributeValue]:
+    """Attributes made plain and read-only; those that are None are left out.
+
+    Raises:
+        DataError: It is no mapping from texts to texts, numbers, truth values or several texts.
+    """
     if not isinstance(attributes, Mapping):
-        raise DataError(f"attributes = {attributes!r} is not a mapping", hint="give attributes as a dict")
+        raise DataError(f"{name} = {attributes!r} is not a mapping", hint=f"give {name} as a dict")
     pairs = {_checked_text(key, "attribute name"): value for key, value in attributes.items() if value is not None}
     return MappingProxyType({key: _checked_attribute(value, f"attribute {key!r}") for key, value in pairs.items()})
 
@@ -92,13 +98,12 @@ def _checked_time(value: object) -> datetime:
             f"timestamp = {value!r} is not an aware time",
             hint="give a datetime with a time zone, such as datetime.now(timezone.utc)",
         )
-    value = value.astimezone(UTC)
     if not _EARLIEST <= value <= datetime.now(UTC) + _CLOCK_SKEW:
         raise DataError(
             f"timestamp = {value.isoformat()} lies before 1970-01-02 or in the future",
             hint="check the unit (seconds, not milliseconds) and the time zone",
         )
-    return value
+    return value.astimezone(UTC)
 
 
 def in_words(attributes: Mapping[str, AttributeValue]) -> str:
@@ -123,7 +128,7 @@ class User:
 
     def __post_init__(self) -> None:
         _checked_id(self.user_id, "user_id")
-        object.__setattr__(self, "attributes", _checked_attributes(self.attributes))
+        object.__setattr__(self, "attributes", checked_attributes(self.attributes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ class Item:
         _checked_id(self.item_id, "item_id")
         object.__setattr__(self, "title", _checked_text(self.title, "title"))
         object.__setattr__(self, "description", _checked_text(self.description, "description"))
-        object.__setattr__(self, "attributes", _checked_attributes(self.attributes))
+        object.__setattr__(self, "attributes", checked_attributes(self.attributes))
         if not self.title.strip():
             raise DataError(f"item {self.item_id!r} has no title", hint="every item needs a title the model can read")
 
@@ -269,7 +274,7 @@ class Trace:
         path: Which way the candidates came: history, popularity, or given.
         candidates: How many items were scored.
         history_events: How many events of the user are known.
-        history_used: How many of them the prompt holds; the rest was trimmed, oldest first.
+        history_used: How many of them the prompt holds; the rest was trimmed, oldest first. None without a prompt.
         prompt_tokens: Tokens of the shared part of the prompt.
         prompt_fingerprint: sha256 of the template that worded it, shortened.
         model: The language model that scored, or None.
@@ -281,7 +286,7 @@ class Trace:
     path: str
     candidates: int = 0
     history_events: int = 0
-    history_used: int = 0
+    history_used: int | None = None
     prompt_tokens: int = 0
     prompt_fingerprint: str | None = None
     model: str | None = None
@@ -294,7 +299,7 @@ class Trace:
         names = [name for name in self.__slots__ if name not in ("notes", "seconds")]
         return {
             **{name: getattr(self, name) for name in names},
-            "history_trimmed": self.history_events - self.history_used,
+            "history_trimmed": None if self.history_used is None else self.history_events - self.history_used,
             "notes": list(self.notes),
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
         }

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from llmrec.config import FILE_NAME, Settings
 from llmrec.errors import BusyError, WorkspaceError
-from llmrec.files import writing
+from llmrec.files import replace_file, writing
 
 __all__ = ["Workspace"]
 
@@ -23,20 +23,20 @@ class Workspace:
     root: Path
 
     @classmethod
-    def create(cls, root: Path, settings: Settings) -> Workspace:
-        """Make the directory and its llmrec.toml, in which whatever differs from the default is set.
+    def new(cls, root: Path) -> Workspace:
+        """A directory that is to become a workspace; it is one once its settings are written.
 
         Raises:
-            WorkspaceError: It is a workspace already, or cannot be made.
+            WorkspaceError: It is a workspace already, or cannot be one.
+            StoreError: It cannot be made.
         """
         made = cls(root)
-        if made.settings_file.exists():
+        if made.exists():
             raise WorkspaceError(f"{root} is a workspace already", hint="open it, or choose another directory")
         if root.exists() and not root.is_dir():
             raise WorkspaceError(f"{root} is a file", hint="choose another directory")
         with writing(root):
             root.mkdir(parents=True, exist_ok=True)
-            made.settings_file.write_text(settings.to_toml(), encoding="utf-8")
         return made
 
     @classmethod
@@ -46,12 +46,37 @@ class Workspace:
         Raises:
             WorkspaceError: The directory is none.
         """
-        if not (root / FILE_NAME).is_file():
+        opened = cls(root)
+        if not opened.exists():
             raise WorkspaceError(
                 f"{root} is not a workspace: it has no {FILE_NAME}",
                 hint=f"run `llmrec init {root}`, or name the right directory with -w",
             )
-        return cls(root)
+        return opened
+
+    def exists(self) -> bool:
+        """Whether the directory is a workspace.
+
+        Raises:
+            WorkspaceError: No directory can have such a name.
+        """
+        try:
+            self.settings_file.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ValueError) as error:
+            shown = str(self.root)[:60]
+            raise WorkspaceError(
+                f"{shown!r} cannot be looked into: {error}", hint="choose another directory"
+            ) from error
+        return True
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write llmrec.toml, in which whatever differs from the default is set; only its owner may read a password."""
+        with writing(self.root):
+            replace_file(self.settings_file, settings.to_toml().encode())
+            if settings.store.url.get_secret_value():
+                self.settings_file.chmod(0o600)
 
     @property
     def settings_file(self) -> Path:
@@ -67,6 +92,11 @@ class Workspace:
     def index(self) -> Path:
         """The cache of the FAISS index."""
         return self.root / "index"
+
+    @property
+    def training(self) -> Path:
+        """Checkpoints of a training that was interrupted."""
+        return self.root / "training"
 
     @property
     def prompts(self) -> Path | None:

@@ -24,8 +24,9 @@ from llmrec.artifacts import (
     is_complete,
     locked,
     new_directory,
+    offline,
 )
-from llmrec.errors import SourceError
+from llmrec.errors import ConfigError, SourceError
 from tests.wheels import Wheel, make_wheel
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB, stored unpacked
@@ -174,6 +175,25 @@ def test_offline_nothing_is_asked(wheel: Wheel, monkeypatch: pytest.MonkeyPatch,
     assert shop.asked == []
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        *((word, True) for word in ("1", "true", "TRUE", "yes", "on", " on ")),
+        *((word, False) for word in ("", "0", "false", "False", "no", "off")),
+    ],
+)
+def test_offline_is_a_yes_or_a_no(given: str, wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMREC_OFFLINE", given)
+    assert offline() == wanted
+
+
+def test_any_other_word_for_offline_is_refused(wheel: Wheel, monkeypatch: pytest.MonkeyPatch, shop: Shop) -> None:
+    monkeypatch.setenv("LLMREC_OFFLINE", "flase")
+    with pytest.raises(ConfigError, match="LLMREC_OFFLINE = 'flase'"):
+        fetch_wheel(*wheel.pin)
+    assert shop.asked == []
+
+
 def test_a_broken_download_goes_on_where_it_stopped(wheel: Wheel, shop: Shop) -> None:
     shop.breaks = [300_000, 200_000]
     assert fetch_wheel(*wheel.pin).read_bytes() == shop.content
@@ -290,8 +310,12 @@ def test_an_altered_member_is_an_error_until_repaired(wheel: Wheel, shop: Shop) 
     directory = fetch_wheel_files(*wheel.pin, MEMBERS)
     (directory / "thing/notes.txt").write_bytes(b"other")
     os.utime(directory / "thing/notes.txt", (1, 1))
-    with pytest.raises(SourceError, match=r"notes\.txt was altered"):
+    with pytest.raises(SourceError, match=r"notes\.txt was altered") as caught:
         fetch_wheel_files(*wheel.pin, MEMBERS)
+    assert f"delete the directory {directory}" in caught.value.hint
+    with pytest.raises(SourceError) as caught:
+        fetch_wheel_files(*wheel.pin, MEMBERS, hint="do something else")
+    assert caught.value.hint == "do something else"
     fetch_wheel_files(*wheel.pin, MEMBERS, repair=True)
     assert (directory / "thing/notes.txt").read_bytes() == b"notes"
     fetch_wheel_files(*wheel.pin, MEMBERS, repair=True)

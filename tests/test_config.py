@@ -43,11 +43,44 @@ def test_a_wrong_file_is_an_error_that_names_the_key(tmp_path: Path, text: str, 
         Settings.load(write(tmp_path / "llmrec.toml", text))
 
 
-@pytest.mark.parametrize("name", ["LLMREC_RETRIEVAL__CANDIDATE", "LLMREC_CANDIDATES"])
-def test_an_unknown_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(name, "5")
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize(
+    ("written", "message", "hint"),
+    [
+        ("LLMREC_MODELS__DEVCIE=cpu", "no setting LLMREC_MODELS__DEVCIE", "LLMREC_MODELS__DEVICE"),
+        ("LLMREC_MODEL__DEVICE=cpu", "no setting LLMREC_MODEL__DEVICE", "LLMREC_MODELS__DEVICE"),
+        ("LLMREC_NOTHING__OF__OURS=1", "no setting LLMREC_NOTHING__OF__OURS", "remove it in the environment"),
+        ("LLMREC_RETRIEVAL__CANDIDATES=many", "LLMREC_RETRIEVAL__CANDIDATES = 'many'", "the environment"),
+        ("LLMREC_CANDIDATES=5", "LLMREC_CANDIDATES", "LLMREC_SECTION__KEY"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, message: str, hint: str
+) -> None:
+    monkeypatch.setenv(*written.split("="))
+    with pytest.raises(ConfigError, match=message) as caught:
         Settings.load(tmp_path / "llmrec.toml")
+    assert hint in caught.value.hint
+
+
+def test_a_wrong_argument_is_not_blamed_on_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMREC_FIT__SEED", "2")
+    with pytest.raises(ConfigError, match=r"fit\.seed = 'x'"):
+        Settings.load(tmp_path / "llmrec.toml", {"fit": {"seed": "x"}})
+
+
+@pytest.mark.parametrize(("key", "meant"), [("[models]\ndevcie = 'cpu'", "models.device"), ("[model]\n", "models")])
+def test_a_misspelt_key_of_the_file_is_told_what_may_be_meant(tmp_path: Path, key: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match="there is no setting") as caught:
+        Settings.load(write(tmp_path / "llmrec.toml", key))
+    assert f"did you mean {meant}?" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["LLMREC_LOG", "LLMREC_CACHE", "LLMREC_OFFLINE"])
+def test_variables_that_are_no_settings_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    assert Settings.load(tmp_path / "none.toml") == Settings()
 
 
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from llmrec import Event, Item, Recommender, Settings, User
+from llmrec import Event, Item, Recommender, Settings, User, files, fitting
 from llmrec.config import RankingSettings
 from llmrec.errors import (
     BusyError,
@@ -99,6 +103,13 @@ def test_an_unknown_user_gets_what_is_popular_and_is_told_so(shop: Recommender) 
     assert "no history" in answer.trace.notes[-1]
     assert set(ids(answer)[:4]) == {"rake", "spade", "pan", "pot"}
     assert "popular" in shop.explain("somebody new", "pot").text
+
+
+def test_who_only_searched_or_disliked_is_told_the_truth(shop: Recommender) -> None:
+    shop.feedback(Event("eve", kind="search", text="garden"))
+    text = shop.explain("eve", "pan").text
+    assert "without a history" not in text
+    assert "what you took before" not in text
 
 
 def test_when_everything_was_seen_the_answer_is_empty(shop: Recommender) -> None:
@@ -222,7 +233,7 @@ def test_the_lock_dies_with_its_process(shop: Recommender) -> None:
     assert shop.fit().version == "rank/0002"
 
 
-@pytest.mark.parametrize("stage", ["_fit_fusion", "_manifest"])
+@pytest.mark.parametrize("stage", ["_encoder", "_fusion", "_manifest"])
 def test_an_interrupted_fit_leaves_the_last_release_serving(
     shop: Recommender, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -230,7 +241,7 @@ def test_an_interrupted_fit_leaves_the_last_release_serving(
         raise KeyboardInterrupt
 
     before = shop.recommend("ann").items
-    monkeypatch.setattr(shop, stage, interrupt)
+    monkeypatch.setattr(fitting.Fit, stage, interrupt)
     with pytest.raises(KeyboardInterrupt):
         shop.fit()
     monkeypatch.undo()
@@ -294,6 +305,167 @@ def test_fitting_twice_gives_the_same_weights(shop: Recommender) -> None:
     shop.fit()
     first, second = shop.releases.list()
     assert first.part("fusion.json") == second.part("fusion.json")
+
+
+@pytest.mark.parametrize("user_id", [42, None, b"ann", True, "", "a\nb"])
+def test_a_user_id_that_is_none_is_refused(shop: Recommender, user_id: object) -> None:
+    for ask in (
+        lambda: shop.recommend(user_id),  # type: ignore[arg-type]
+        lambda: shop.explain(user_id, "pan"),  # type: ignore[arg-type]
+        lambda: shop.history(user_id),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(DataError, match="user_id"):
+            ask()
+
+
+@pytest.mark.parametrize("n", ["5", None, 2.5, [1], True])
+def test_a_number_of_items_that_is_none_is_refused(shop: Recommender, n: object) -> None:
+    with pytest.raises(ConfigError, match="n ="):
+        shop.recommend("ann", n=n)  # type: ignore[arg-type]
+
+
+def test_numbers_and_values_of_numpy_and_pandas_are_taken(shop: Recommender) -> None:
+    assert len(shop.recommend("ann", n=np.int64(2)).items) == 2  # type: ignore[arg-type]
+    for rooms in (np.array(["kitchen"]), pd.Series(["kitchen"]), {"kitchen"}, frozenset(["kitchen"]), ("kitchen",)):
+        assert len(shop.recommend("ann", where={"room": rooms}).items) == 4
+
+
+@pytest.mark.parametrize(
+    "where", [["room"], "room", 5, {"room": {"a": 1}}, {"room": [["garden"]]}, {"room": lambda: 1}, {"room": None}]
+)
+def test_conditions_that_are_none_are_refused(shop: Recommender, where: object) -> None:
+    with pytest.raises(ConfigError, match="where"):
+        shop.recommend("ann", where=where)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("context", ["winter", {"a": ("x", 1)}, {"a": object()}, [1]])
+def test_a_context_that_is_none_is_refused(shop: Recommender, context: object) -> None:
+    with pytest.raises(DataError):
+        shop.recommend("ann", context=context)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["rake", None, [["pan"]], 7, [None]])
+def test_candidates_and_histories_that_are_none_are_refused(shop: Recommender, wrong: object) -> None:
+    with pytest.raises(DataError):
+        shop.rank(history=[], candidates=wrong)  # type: ignore[arg-type]
+    if wrong is not None:
+        with pytest.raises(DataError):
+            shop.rank(history=wrong, candidates=["pan"])  # type: ignore[arg-type]
+
+
+def test_generators_are_taken(shop: Recommender) -> None:
+    ranked = shop.rank(history=(i for i in ["rake"]), candidates=(i for i in ["pan", "hose"]))  # type: ignore[arg-type]
+    assert ranked[0].item.item_id == "hose"
+
+
+@pytest.mark.parametrize("event", ["x", {"user_id": "ann"}, None, Item("a", "A")])
+def test_feedback_that_is_no_event_is_refused(shop: Recommender, event: object) -> None:
+    with pytest.raises(DataError, match="no Event"):
+        shop.feedback(event)  # type: ignore[arg-type]
+
+
+def test_being_shown_things_is_not_behaviour(shop: Recommender) -> None:
+    before = shop.recommend("ann")
+    for _ in range(3):
+        shop.store.append_many([Event("ann", "pan", "impression") for _ in range(200)])
+    after = shop.recommend("ann")
+    assert [one.score for one in after.items] == [one.score for one in before.items]
+    assert (after.trace.path, after.trace.history_events) == ("history", 3)
+    impressions = [Event("ann", "pan", "impression"), Event("ann", "rake", "purchase")]
+    assert shop.rank(impressions, ["hose"]) == shop.rank(impressions[1:], ["hose"])
+
+
+def test_an_item_that_comes_between_the_steps_of_a_request_is_no_error(
+    shop: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shop.store.events
+
+    def with_news(user_id: str, **options: object) -> tuple[Event, ...]:
+        number = len(list(shop.items()))
+        shop.add_items([Item(f"new{number}", "Garden chair")])
+        shop.store.append(Event(user_id, f"new{number}", "purchase"))
+        return real(user_id, **options)  # type: ignore[arg-type]
+
+    shop.recommend("ann")
+    monkeypatch.setattr(shop.store, "events", with_news)
+    assert shop.recommend("ann").items
+    assert shop.explain("ann", "pan").text
+    assert shop.rank(candidates=["pan"], user_id="ann")
+
+
+def test_readers_writers_and_a_fit_at_once(shop: Recommender) -> None:
+    failures: list[BaseException] = []
+
+    def repeat(work: Callable[[int], object]) -> threading.Thread:
+        def run() -> None:
+            try:
+                for number in range(15):
+                    work(number)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
+                failures.append(error)
+
+        return threading.Thread(target=run)
+
+    def add(number: int) -> None:
+        with suppress(BusyError):
+            shop.add_items([Item(f"n{number}", f"Thing {number}")])
+            shop.feedback(Event("ann", f"n{number}", "purchase"))
+
+    def fit(_: int) -> None:
+        with suppress(BusyError):
+            shop.fit()
+
+    threads = [repeat(lambda _: shop.recommend("ann")) for _ in range(3)]
+    threads += [repeat(lambda _: shop.explain("ann", "pan")), repeat(add), repeat(fit)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_what_failed_while_a_workspace_was_made_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMREC_STORE__URL", "nonsense://")
+    with pytest.raises((StoreError, ConfigError)):
+        Recommender.create(tmp_path / "w")
+    monkeypatch.delenv("LLMREC_STORE__URL")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files.os, "fsync", full)
+        with pytest.raises(StoreError, match="No space"):
+            Recommender.create(tmp_path / "w")
+    with pytest.raises(WorkspaceError):
+        Recommender.open(tmp_path / "w")
+    Recommender.create(tmp_path / "w").close()
+    Recommender.open(tmp_path / "w").close()
+
+
+def test_a_settings_file_with_a_password_is_for_its_owner_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    with Recommender.create(tmp_path / "w", {"store": {"url": url}}) as rec:
+        assert rec.workspace.settings_file.stat().st_mode & 0o077 == 0
+        assert (tmp_path / "elsewhere.db").exists()
+    with Recommender.open(tmp_path / "w", Settings(ranking=RankingSettings(enabled=False))) as rec:
+        assert not rec.settings.ranking.enabled
+        assert rec.settings.store.url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("path", ["a\x00b", "x" * 5_000], ids=["nul", "long"])
+def test_a_path_that_cannot_be_is_refused(path: str) -> None:
+    for make in (Recommender.create, Recommender.open):
+        with pytest.raises(WorkspaceError):
+            make(path)
+
+
+@pytest.mark.parametrize("settings", [{"models": "cpu"}, "cpu", 5])
+def test_settings_that_are_none_are_refused(tmp_path: Path, settings: object) -> None:
+    with pytest.raises(ConfigError, match="settings"):
+        Recommender.create(tmp_path / "w", settings)  # type: ignore[arg-type]
 
 
 def test_recommending_writes_nothing(shop: Recommender) -> None:

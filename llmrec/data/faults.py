@@ -32,6 +32,14 @@ _FAULTS = (
         "nothing of this call was kept: free some space, then repeat it",
     ),
     _Fault(
+        # What SQLite says of a failing disk, and on some file systems of a full one.
+        ("disk i/o error", "input/output error"),
+        ("58030",),
+        StoreError,
+        "the disk cannot be read or written",
+        "nothing of this call was kept: check that the disk is whole and has free space, then repeat it",
+    ),
+    _Fault(
         ("locked",),
         ("55P03", "40001", "40P01"),
         BusyError,

@@ -13,7 +13,7 @@ from zipfile import Path as ZipPath
 import narwhals as nw
 
 from llmrec.data import movielens, recbole
-from llmrec.data.sources import Kind, Source
+from llmrec.data.sources import Kind, Source, shown
 from llmrec.data.tables import Table, damaged, frame_table, iterable_table, parquet_table
 from llmrec.data.textfiles import Opener, csv_table, json_lines_table, tsv_table
 from llmrec.errors import ImportRefused
@@ -51,9 +51,10 @@ def read(
         rename: Our column name for each column that has another one.
 
     Raises:
-        ImportRefused: There is no such file, it is empty or damaged, or its columns do not fit.
+        ImportRefused: There is no such file or format, it is empty or damaged, or its columns do not fit.
         MissingExtraError: Reading it needs a package that is not installed.
     """
+    _check_options(format, rename)
     if data is None:
         return ()
     if isinstance(data, str | Path):
@@ -62,6 +63,18 @@ def read(
             return tuple(source for source in _dataset_sources(path, format) if source.kind == kind)
         return (_file_source(path, kind, _format_of(path, format), rename),)
     return (_in_memory(data).to_source(kind, rename),)
+
+
+def _check_options(file_format: object, rename: object) -> None:
+    # Also where nothing is read by them: a misspelt option must not be ignored in silence.
+    if file_format is not None and file_format not in FILE_FORMATS:
+        raise ImportRefused(f"there is no format {file_format!r}", hint=f"name one of {', '.join(FILE_FORMATS)}")
+    if rename is None:
+        return
+    if not isinstance(rename, Mapping) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
+        raise ImportRefused(
+            f"rename = {shown(rename)} does not map names to names", hint="write it like {'userId': 'user_id'}"
+        )
 
 
 def detect(path: str | Path) -> str | None:
@@ -111,9 +124,10 @@ def _format_of(path: Path, given: str | None) -> str:
     if not path.exists():
         raise ImportRefused(f"there is no file {path}", hint="check the path")
     found = given or _SUFFIXES.get(_suffix(path))
-    if found not in FILE_FORMATS:
-        reason = f"there is no format {given!r}" if given else f"{path}: the format cannot be told from the file's name"
-        raise ImportRefused(reason, hint=f"name one of {', '.join(FILE_FORMATS)}")
+    if found is None:
+        raise ImportRefused(
+            f"{path}: the format cannot be told from the file's name", hint=f"name one of {', '.join(FILE_FORMATS)}"
+        )
     return found
 
 

@@ -47,12 +47,23 @@ _SYNONYMS = {
 }
 
 
-def check_columns(kind: Kind, name: str, columns: Sequence[str]) -> None:
+def check_columns(kind: Kind, name: str, columns: Sequence[object]) -> None:
     """Refuse a table whose columns cannot be users, items or events.
 
     Raises:
         ImportRefused: It lists what was found, what is needed, and which column may be meant.
     """
+    named = [column for column in columns if isinstance(column, str)]
+    if len(named) < len(columns):
+        # Tables made of plain rows number their columns.
+        found = ", ".join(shown(column) for column in columns if not isinstance(column, str))
+        raise ImportRefused(
+            f"{name}: columns without a name: {found}", hint=f"name the columns: {', '.join(COLUMNS[kind])}"
+        )
+    _check_names(kind, name, named)
+
+
+def _check_names(kind: Kind, name: str, columns: Sequence[str]) -> None:
     doubled = sorted({column for column in columns if list(columns).count(column) > 1})
     if doubled:
         raise ImportRefused(f"{name}: two columns are called {', '.join(doubled)}", hint="rename one of them")

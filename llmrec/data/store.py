@@ -120,13 +120,16 @@ class Store:
 
     # --- events
 
-    def events(self, user_id: str, *, limit: int | None = None, before: int | None = None) -> tuple[Event, ...]:
+    def events(
+        self, user_id: str, *, limit: int | None = None, before: int | None = None, behaviour: bool = False
+    ) -> tuple[Event, ...]:
         """The newest events of a user, oldest first; events without a time come before all others.
 
         Args:
             user_id: Whose events.
             limit: At most this many; None for all.
             before: Only events that arrived before this sequence: the history as it was known then.
+            behaviour: Only what the user did, not what they were shown.
         """
         if limit is not None and limit < 0:
             raise DataError(f"limit = {limit} is negative", hint="give a number of events, or None for all")
@@ -135,6 +138,8 @@ class Store:
         query = select(events).where(events.c.user_id == user_id)
         if before is not None:
             query = query.where(events.c.sequence < before)
+        if behaviour:
+            query = query.where(_BEHAVIOUR)
         newest = query.order_by(events.c.time.desc().nulls_last(), events.c.sequence.desc()).limit(limit)
         return tuple(_event(row) for row in reversed(self._rows(newest)))
 
@@ -145,9 +150,11 @@ class Store:
         query = select(events.c.item_id).where(events.c.user_id == user_id, _ON_AN_ITEM).distinct()
         return frozenset(row[0] for row in self._rows(query))
 
-    def event_count(self, user_id: str) -> int:
-        """How many events the user has."""
+    def event_count(self, user_id: str, *, behaviour: bool = False) -> int:
+        """How many events the user has; with `behaviour`, only those of what they did, not of what they were shown."""
         query = select(func.count()).select_from(events).where(events.c.user_id == user_id)
+        if behaviour:
+            query = query.where(_BEHAVIOUR)
         return int(self._rows(query)[0][0]) if user_id.isprintable() else 0
 
     def append(self, event: Event) -> Event:
@@ -245,7 +252,8 @@ class Store:
         )
 
 
-_ON_AN_ITEM = events.c.item_id.is_not(None) & events.c.kind.not_in(sorted(Event.PASSIVE))
+_BEHAVIOUR = events.c.kind.not_in(sorted(Event.PASSIVE))
+_ON_AN_ITEM = events.c.item_id.is_not(None) & _BEHAVIOUR
 
 
 def event_row(event: Event) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Each score is the one a request without that event would get, with trimming frozen: no older event moves into the gap.
 An event that the prompt no longer holds can only act through retrieval, so the language model is asked about the
-others alone.
+others alone. Where there is one event only, the prompt without it is that of a user nothing is known of.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def score_drops(
 def _llm_drops(item: Item, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:
     """How much the language model's opinion falls without each of the events, of which the prompt holds the newest."""
     drops = np.zeros(events)
-    if shared.lines:
+    without = ranker.score_without_each(shared, item)
+    if len(without):
         whole, _ = ranker.score(shared, [item])
-        drops[-len(shared.lines) :] = whole[0] - ranker.score_without_each(shared, item)
+        drops[-len(without) :] = whole[0] - without
     return drops

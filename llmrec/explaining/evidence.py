@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
+from llmrec.ranking import PromptLibrary
 from llmrec.records import AttributeValue, Event, Evidence, Item
 
 __all__ = ["gather", "in_the_past"]
 
-_VERBS = {
-    "rating": "gave {title} a rating of {value:g}",
-    "like": "liked {title}",
-    "dislike": "did not like {title}",
-    "hide": "hid {title}",
-    "purchase": "bought {title}",
-    "click": "looked closer at {title}",
-    "view": "took {title}",
-    "search": "searched for “{text}”",
-    "comment": "said “{text}” about {title}",
-}
+Render = Callable[..., str]
+"""Renders the block `event` of the explanation's words from its variables."""
 
 
 def gather(
@@ -28,6 +21,7 @@ def gather(
     drops: Sequence[float],
     parts: Mapping[str, float],
     items: Mapping[str, Item],
+    render: Render | None = None,
 ) -> tuple[Evidence, ...]:
     """All evidence for an item's score, the strongest of each kind first: events, then parts, then attributes.
 
@@ -37,9 +31,11 @@ def gather(
         drops: For each of them, how much the score falls when that event is taken out.
         parts: What the score is the sum of.
         items: At least the items the events are about.
+        render: Words an event; None: the shipped words.
     """
+    words = render or _shipped()
     counterfactuals = [
-        Evidence("event", float(drop), event.item_id, in_the_past(event, items))
+        Evidence("event", float(drop), event.item_id, in_the_past(event, items, words))
         for event, drop in zip(events, drops, strict=True)
     ]
     shares = [Evidence("part", value, None, name) for name, value in parts.items()]
@@ -49,11 +45,17 @@ def gather(
     return tuple(evidence for group in by_strength for evidence in group)
 
 
-def in_the_past(event: Event, items: Mapping[str, Item]) -> str:
+def in_the_past(event: Event, items: Mapping[str, Item], render: Render) -> str:
     """What the user did, to be read after “you”."""
-    title = items[event.item_id].title if event.item_id else "something"
-    pattern = _VERBS.get(event.kind, "had “{kind}” with {title}" if event.item_id else "said “{text}”")
-    return pattern.format(title=title, value=event.value or 0.0, text=event.text or "", kind=event.kind)
+    title = items[event.item_id].title if event.item_id else ""
+    value = "" if event.value is None else f"{event.value:g}"
+    return render(kind=event.kind, title=title, value=value, text=event.text or "").strip()
+
+
+@cache
+def _shipped() -> Render:
+    library = PromptLibrary()
+    return lambda **values: library.text("why", "event", **values)
 
 
 def _shared_attributes(item: Item, causes: Sequence[Item]) -> list[tuple[str, int]]:

@@ -11,11 +11,23 @@ __all__ = ["word"]
 _NEGLIGIBLE = 0.02
 """Log-odds: a smaller change moves a chance of one half by less than half a percent."""
 
-_PART_NAMES = {"retrieval": "what you took before", "llm": "the language model's opinion"}
+_POPULAR = 0.8
+"""Of `relative_popularity`, whose scale is logarithmic: where the top item has 500 events this takes 144, and where it
+has two, both of them; one event makes nothing popular."""
+
+_SOURCES = {"history": "what you took before", "popularity": "how many others took it"}
+"""Where the retrieval part of a score comes from, by the path."""
 
 
 def word(
-    item: Item, evidence: Sequence[Evidence], render: Callable[..., str], *, named: int, path: str, popular: bool
+    item: Item,
+    evidence: Sequence[Evidence],
+    render: Callable[..., str],
+    *,
+    named: int,
+    path: str,
+    popular: float,
+    known: int = 0,
 ) -> str:
     """One paragraph that says why.
 
@@ -24,23 +36,27 @@ def word(
         evidence: Strongest first within each kind.
         render: Renders the block `why` from its variables.
         named: How many events to name on either side.
-        path: Which way the candidates came.
-        popular: Whether others took the item before.
+        path: Which way the candidates came; popularity: no event says what the user wants.
+        popular: How popular the item is, relative to the most popular one: 0 to 1.
+        known: How many events of the user are known.
     """
     events = [one for one in evidence if one.kind == "event" and abs(one.strength) >= _NEGLIGIBLE]
     shared = [one.text for one in evidence if one.kind == "attribute"]
-    parts = [
-        f"{one.strength:+.2f} come from {_PART_NAMES.get(one.text, one.text)}" for one in evidence if one.kind == "part"
-    ]
     return render(
         title=item.title,
         causes=_list([one.text for one in events if one.strength > 0][:named]),
         against=_list([one.text for one in events if one.strength < 0][:named]),
         shared=_list(shared[:named]) if any(one.strength > 0 for one in events) else "",
-        parts=_list(parts),
+        parts=_list([_part(one, path) for one in evidence if one.kind == "part"]),
         cold=path == "popularity",
-        popular=popular,
+        unknown=not known and path == "popularity",
+        popular=popular >= _POPULAR,
     ).strip()
+
+
+def _part(part: Evidence, path: str) -> str:
+    names = {"retrieval": _SOURCES.get(path), "llm": "the language model's opinion"}
+    return f"{part.strength:+.2f} come from {names.get(part.text) or part.text}"
 
 
 def _list(parts: Sequence[str]) -> str:

@@ -100,7 +100,8 @@ class TransformersLM:
         by rounding only (1e-5 in float32, .1 in bfloat16).
 
         Raises:
-            ScoringError: The prompt is too long for the model, the memory is too small, or a score is not a number.
+            ScoringError: The prompt is too long for the model, the memory is too small, the forward pass fails, or a
+                score is not a number.
         """
         longest = len(self._tokens.start) + len(prefix) + max(map(len, suffixes), default=0)
         window = attention_window(self.model.config)
@@ -156,13 +157,19 @@ class TransformersLM:
         try:
             with self._lock, torch.inference_mode():
                 yield
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise ScoringError(
-                f"{self.name} ran out of memory on {self.model.device}",
-                hint="lower ranking.batch_tokens or retrieval.candidates, or use a smaller model",
-            ) from error
+        except (RuntimeError, IndexError, MemoryError) as error:  # on the CPU an id beyond the vocabulary is the second
+            raise _scoring_error(f"{self.name} on {self.model.device}", error) from error
+
+
+def _scoring_error(what: str, error: Exception) -> ScoringError:
+    if _is_out_of_memory(error):
+        hint = "lower ranking.batch_tokens or retrieval.candidates, or use a smaller model"
+        return ScoringError(f"{what} ran out of memory", hint=hint)
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ScoringError(
+        f"{what} failed in its forward pass: {reason}",
+        hint="set models.device to cpu or models.dtype to float32; if it fails there too, use another model",
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

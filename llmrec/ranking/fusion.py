@@ -84,18 +84,21 @@ class Fusion:
         return cls(**given)  # type: ignore[arg-type]
 
 
-def fit_fusion(lists: Sequence[JudgedList], *, hits: int, requests: int) -> Fusion:
+def fit_fusion(
+    lists: Sequence[JudgedList], *, hits: int, requests: int, prior_retrieval: float = PRIOR_RETRIEVAL
+) -> Fusion:
     """Weights and calibration from held-out requests; where nothing speaks, the priors.
 
     Args:
         lists: A sample of the requests whose item was among the candidates; all with the model's scores or none.
         hits: How many such requests there were in all.
         requests: How many requests there were, the others included.
+        prior_retrieval: The retrieval weight to begin with.
     """
     rate = (hits + 1) / (requests + 2)
     if not lists:
-        return Fusion(fused=Calibration(rate), retrieval_only=Calibration(rate))
-    weights = _fit_weights(lists)
+        return Fusion(prior_retrieval, fused=Calibration(rate), retrieval_only=Calibration(rate))
+    weights = _fit_weights(lists, np.log([prior_retrieval, PRIOR_LLM]))
     return Fusion(
         *weights,
         fused=_fit_calibration([np.array(weights) @ _opinions(judged) for judged in lists], lists, rate),
@@ -104,8 +107,8 @@ def fit_fusion(lists: Sequence[JudgedList], *, hits: int, requests: int) -> Fusi
     )
 
 
-def _fit_weights(lists: Sequence[JudgedList]) -> tuple[float, float]:
-    prior = np.log([PRIOR_RETRIEVAL, PRIOR_LLM])
+def _fit_weights(lists: Sequence[JudgedList], prior: Floats) -> tuple[float, float]:
+    """The weights whose logarithms are most likely, given the lists and the logarithms of the prior ones."""
     opinions = [_opinions(judged) for judged in lists]
 
     def loss(logs: Floats) -> tuple[float, Floats]:

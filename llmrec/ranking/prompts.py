@@ -1,104 +1,175 @@
 """The prompt library: every word that reaches the model lives in a template, and every value in it is foreign.
 
-Templates run in an immutable sandbox with StrictUndefined, and are checked when they are loaded: a block or a variable
-too many or too few is an error then, not a hole in a prompt later. Rendering gives segments: the template's own words
-are trusted, whatever stands in {{ }} is foreign and is tokenised apart from them.
+Templates run in an immutable sandbox with StrictUndefined. When one is loaded, its blocks and variables are compared
+with its task's, and it is tried with examples of every value: what would be a hole in a prompt later is an error then.
+Rendering gives segments: the template's own words are trusted, whatever stands in {{ }} is foreign and is tokenised
+apart from them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateError, TemplateNotFound, meta
+from jinja2 import StrictUndefined, Template, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llmrec.errors import PromptError
 from llmrec.models import Segment
 
-__all__ = ["TASKS", "PromptLibrary", "Slot", "default_directory"]
-
-TASKS: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
-    "rank": {
-        "shared": frozenset({"user", "context", "history", "history_known"}),
-        "event": frozenset({"kind", "title", "value", "text"}),
-        "candidate": frozenset({"title", "about"}),
-    },
-    "why": {"why": frozenset({"title", "causes", "against", "shared", "parts", "cold", "popular"})},
-}
-"""Task -> block -> the variables it is given."""
-
-# Private-use characters mark where a value begins and ends; they are taken out of the values themselves.
-_OPEN, _CLOSE, _SLOT = "\ue000", "\ue001", "\ue002"
-_MARKS = str.maketrans(dict.fromkeys((_OPEN, _CLOSE, _SLOT), "\ufffd"))
-_PIECES = re.compile(f"{_OPEN}(?P<foreign>[^{_CLOSE}]*){_CLOSE}|(?P<slot>{_SLOT})|(?P<trusted>[^{_OPEN}{_SLOT}]+)")
+__all__ = ["TASKS", "Block", "PromptLibrary", "Slot", "default_directory"]
 
 
 class Slot:
     """Given as a value, it leaves a gap that the caller fills with segments of its own."""
 
 
-class PromptLibrary:
-    """The templates of one directory.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a block of a template is given.
 
     Args:
-        directory: Holds one TASK.jinja for every task.
+        examples: Variable -> values like those it gets; the block is tried with every combination when it is loaded.
+        needed: Of each of these groups the block must use at least one variable.
+    """
+
+    examples: Mapping[str, tuple[object, ...]]
+    needed: tuple[frozenset[str], ...] = ()
+
+
+_KINDS = ("view", "click", "like", "dislike", "hide", "rating", "purchase", "search", "comment", "lent")
+_EVENT = {"kind": _KINDS, "title": ("", "Rake"), "value": ("", "4"), "text": ("", "for dry leaves")}
+_SAID = ("", "bought Rake")
+_FLAG = (False, True)
+
+TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
+    "rank": {
+        "shared": Block(
+            {
+                "user": ([], ["age: 31", "place: Oslo"]),
+                "context": ([], ["season: winter"]),
+                "history": (Slot(),),
+                "history_known": _FLAG,
+            },
+            (frozenset({"history"}),),
+        ),
+        "event": Block(_EVENT, (frozenset({"title", "text"}),)),
+        "candidate": Block(
+            {
+                "title": ("Rake",),
+                "about": ([], ["price: 9", "room: garden"]),
+                "description": ("", "For dry leaves."),
+            },
+            (frozenset({"title"}),),
+        ),
+    },
+    "why": {
+        "why": Block(
+            {
+                "title": ("Rake",),
+                "causes": _SAID,
+                "against": _SAID,
+                "shared": ("", "room: garden"),
+                "parts": ("", "+1.00 come from what you took before"),
+                "cold": _FLAG,
+                "unknown": _FLAG,
+                "popular": _FLAG,
+            },
+            (frozenset({"title"}),),
+        ),
+        "event": Block(_EVENT),
+    },
+}
+"""Task -> block -> what it is given."""
+
+# Private-use characters mark where a value begins and ends; they are taken out of the values themselves.
+_OPEN, _CLOSE, _SLOT, _REPLACED = "\ue000", "\ue001", "\ue002", "\ufffd"
+_MARKS = str.maketrans(dict.fromkeys((_OPEN, _CLOSE, _SLOT), _REPLACED))
+_PIECES = re.compile(f"{_OPEN}(?P<foreign>[^{_CLOSE}]*){_CLOSE}|(?P<slot>{_SLOT})|(?P<trusted>[^{_OPEN}{_SLOT}]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    path: Path
+    template: Template
+    fingerprint: str
+
+
+class PromptLibrary:
+    """The templates of one directory; what it lacks is taken from the shipped ones.
+
+    Args:
+        directory: Holds TASK.jinja files; None: the shipped templates.
 
     Raises:
-        PromptError: A template is missing or malformed, or has other blocks or variables than its task.
+        PromptError: A template is malformed, has other blocks or variables than its task, fails on values like those
+            it will get, or belongs to no task.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or default_directory()
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(self.directory), undefined=StrictUndefined, finalize=_mark
-        )
-        self._templates = {task: self._load(task) for task in TASKS}
+        self._environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_mark)
+        if directory is not None:
+            _refuse_strangers(directory)
+        self._loaded = {task: self._load(task) for task in TASKS}
+        for task, blocks in TASKS.items():
+            for name, block in blocks.items():
+                self._try(task, name, block)
 
     def render(self, task: str, block: str, **values: object) -> list[Segment | Slot]:
-        """One block as segments, in order; a `Slot` stands where a slot was given.
+        """One block as segments, in order; a `Slot` stands where a slot was given, each exactly once.
 
         Raises:
             PromptError: The template fails on these values.
         """
         text = self._rendered(task, block, values)
+        slots = [f"{{{{ {name} }}}}" for name, value in values.items() if isinstance(value, Slot)]
+        if text.count(_SLOT) != len(slots):
+            message = f"{', '.join(slots)} must stand in it exactly once and unaltered, whatever the other values are"
+            raise _refusal(self._loaded[task].path, f", block {block}", message)
         return [_segment(match) for match in _PIECES.finditer(text)]
 
     def text(self, task: str, block: str, **values: object) -> str:
-        """One block as plain text, for people."""
+        """One block as plain text, for people.
+
+        Raises:
+            PromptError: The template fails on these values.
+        """
         marked = self._rendered(task, block, values)
         return marked.replace(_OPEN, "").replace(_CLOSE, "")
 
     def fingerprint(self, task: str) -> str:
-        """sha256 of the template's source, the first 12 digits."""
-        return hashlib.sha256(self._source(task).encode()).hexdigest()[:12]
+        """sha256 of the source that the template in use was made from, the first 12 digits."""
+        return self._loaded[task].fingerprint
 
     def _rendered(self, task: str, block: str, values: Mapping[str, object]) -> str:
-        template = self._templates[task]
-        try:
-            return "".join(template.blocks[block](template.new_context(dict(values))))
-        except TemplateError as error:
-            raise PromptError(
-                f"{task}.jinja, block {block}: {error}", hint=f"correct {self.directory / task}.jinja"
-            ) from error
+        loaded = self._loaded[task]
+        with _refusing(loaded.path, f", block {block}"):
+            return "".join(loaded.template.blocks[block](loaded.template.new_context(dict(values))))
 
-    def _source(self, task: str) -> str:
-        return (self.directory / f"{task}.jinja").read_text(encoding="utf-8")
+    def _load(self, task: str) -> _Loaded:
+        own = self.directory / f"{task}.jinja"
+        path = own if own.exists() else default_directory() / own.name
+        # The source is read once: what is checked, what is used and what is hashed are then the same.
+        with _refusing(path, " is no valid template"):
+            source = path.read_text(encoding="utf-8")
+            _check(path, TASKS[task], self._environment.parse(source))
+            template = self._environment.from_string(source)
+        return _Loaded(path, template, hashlib.sha256(source.encode()).hexdigest()[:12])
 
-    def _load(self, task: str) -> Template:
-        hint = f"correct {self.directory / task}.jinja, or remove `prompts` from the workspace to use the shipped one"
-        try:
-            template = self._environment.get_template(f"{task}.jinja")
-            used = meta.find_undeclared_variables(self._environment.parse(self._source(task)))
-        except TemplateNotFound as error:
-            raise PromptError(f"there is no {task}.jinja in {self.directory}", hint=hint) from error
-        except (TemplateError, UnicodeDecodeError) as error:
-            raise PromptError(f"{task}.jinja is no valid template: {error}", hint=hint) from error
-        _check(task, set(template.blocks), used, hint)
-        return template
+    def _try(self, task: str, name: str, block: Block) -> None:
+        for values in product(*block.examples.values()):
+            pieces = self.render(task, name, **dict(zip(block.examples, values, strict=True)))
+            # The examples hold no marks, so one that had to be taken out was put in by the template.
+            if any(isinstance(piece, Segment) and _REPLACED in piece.text for piece in pieces):
+                message = "it shows what it has rendered before; use neither macros nor {% set %} around {{ }}"
+                raise _refusal(self._loaded[task].path, f", block {name}", message)
 
 
 def default_directory() -> Path:
@@ -108,16 +179,71 @@ def default_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "prompts"
 
 
-def _check(task: str, blocks: set[str], used: set[str], hint: str) -> None:
-    wanted = set(TASKS[task])
-    if blocks != wanted:
-        raise PromptError(f"{task}.jinja has the blocks {sorted(blocks)}, not {sorted(wanted)}", hint=hint)
-    unknown = used - frozenset().union(*TASKS[task].values())
+def _refuse_strangers(directory: Path) -> None:
+    """A misspelt name would otherwise mean the shipped template, in silence."""
+    for path in sorted(directory.glob("*.jinja")):
+        if path.stem not in TASKS:
+            raise PromptError(
+                f"{path.name} is the template of no task",
+                hint=f"rename or remove {path}; there are {', '.join(f'{task}.jinja' for task in TASKS)}",
+            )
+
+
+def _check(path: Path, wanted: Mapping[str, Block], tree: nodes.Template) -> None:
+    found = {block.name: block for block in tree.find_all(nodes.Block)}
+    if set(found) != set(wanted):
+        raise _refusal(path, "", f"it has the blocks {sorted(found)}, not {sorted(wanted)}")
+    if not all(isinstance(node, nodes.Block) or _is_blank(node) for node in tree.body):
+        raise _refusal(path, "", "what stands outside its blocks would never be read")
+    for name, block in wanted.items():
+        _check_variables(path, name, block, _variables(found[name], tree))
+
+
+def _check_variables(path: Path, name: str, block: Block, used: set[str]) -> None:
+    unknown = used.difference(block.examples)
     if unknown:
-        raise PromptError(f"{task}.jinja uses {', '.join(sorted(unknown))}, which the task does not have", hint=hint)
+        given = ", ".join(block.examples)
+        raise _refusal(path, f", block {name}", f"it uses {', '.join(sorted(unknown))}, but is given only {given}")
+    for group in block.needed:
+        if not group & used:
+            raise _refusal(path, f", block {name}", f"it does not use {' or '.join(sorted(group))}")
+
+
+def _variables(block: nodes.Block, tree: nodes.Template) -> set[str]:
+    alone = nodes.Template(block.body, lineno=block.lineno)
+    assert tree.environment is not None
+    alone.set_environment(tree.environment)
+    # jinja counts what is set inside an {% if %} as undeclared; used elsewhere it fails when the block is tried.
+    own = {name.name for name in block.find_all(nodes.Name) if name.ctx == "store"}
+    return meta.find_undeclared_variables(alone) - own
+
+
+def _is_blank(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Output) and all(
+        isinstance(part, nodes.TemplateData) and not part.data.strip() for part in node.nodes
+    )
+
+
+@contextmanager
+def _refusing(path: Path, where: str) -> Iterator[None]:
+    """Turn whatever a template does wrong into a PromptError."""
+    try:
+        yield
+    except PromptError:
+        raise
+    except Exception as error:  # a template is a program, so it can raise whatever a program can
+        raise _refusal(path, where, " ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _refusal(path: Path, where: str, message: str) -> PromptError:
+    return PromptError(
+        f"{path.name}{where}: {message}", hint=f"correct {path}, or remove it from the workspace to use the shipped one"
+    )
 
 
 def _mark(value: object) -> str:
+    if isinstance(value, list | tuple | Mapping):
+        raise TypeError(f"{value!r} is no text: loop over it with {{% for %}}")
     return _SLOT if isinstance(value, Slot) else f"{_OPEN}{str(value).translate(_MARKS)}{_CLOSE}"
 
 

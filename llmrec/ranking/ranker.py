@@ -1,7 +1,8 @@
 """From candidates to the language model's opinion: the prompt of a request, within its budget, and its scores.
 
 The shared part (who, situation, history, question) is read once, each candidate continues it on its own. History is
-trimmed oldest first until the shared part fits; the question is never cut, and foreign text is capped piece by piece.
+trimmed oldest first until the shared part fits; the question is never cut, and foreign text is capped piece by piece:
+a title, a description, an attribute with its name, a comment.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ Ids = tuple[int, ...]
 _BRANCHES = 5
 """Counterfactuals that leave the shared prompt within so many events of each other are scored in one pass."""
 
+_MOST_ATTRIBUTES = 8
+"""Of an item, a user and a situation, so that a candidate stays short however many columns a catalogue has."""
+
 
 @dataclass(frozen=True, slots=True)
 class SharedPrompt:
@@ -35,7 +39,8 @@ class SharedPrompt:
         lines: Token ids of each event that is left, oldest first.
         tail: Token ids after the history, the question among them.
         events: The events the lines are about.
-        capped: How many pieces of foreign text were shortened.
+        capped: How many pieces of foreign text were shortened; a list of attributes that was cut counts as one.
+        emptied: Where a single event is known, the prompt without it, which says that there is none.
     """
 
     head: Ids
@@ -43,6 +48,7 @@ class SharedPrompt:
     tail: Ids
     events: tuple[Event, ...]
     capped: int
+    emptied: SharedPrompt | None = None
 
     @property
     def ids(self) -> list[int]:
@@ -75,21 +81,20 @@ class Ranker:
         self, history: History, items: Mapping[str, Item], context: Mapping[str, AttributeValue] | None = None
     ) -> SharedPrompt:
         """The shared prompt for a history; `items` holds at least the items its events are about."""
-        user = in_words(history.user.attributes) if history.user else ""
+        user, user_cut = _texts(history.user.attributes if history.user else {})
+        situation, situation_cut = _texts(context or {})
+        known = bool(history.events)
         pieces = self._prompts.render(
-            "rank",
-            "shared",
-            user=user,
-            context=in_words(context or {}),
-            history=Slot(),
-            history_known=bool(history.events),
+            "rank", "shared", user=user, context=situation, history=Slot(), history_known=known
         )
         gap = next(place for place, piece in enumerate(pieces) if isinstance(piece, Slot))
         head, capped_head = self._encode(pieces[:gap])
         tail, capped_tail = self._encode(pieces[gap + 1 :])
         budget = self._history_tokens - len(head) - len(tail)
-        lines, events, capped = self._newest_lines(history, items, budget)
-        return SharedPrompt(head, lines, tail, events, capped_head + capped_tail + capped)
+        lines, events, capped_lines = self._newest_lines(history, items, budget)
+        capped = capped_head + capped_tail + capped_lines + user_cut + situation_cut
+        emptied = self.shared(History(history.user), items, context) if len(history.events) == 1 else None
+        return SharedPrompt(head, lines, tail, events, capped, emptied)
 
     def score(self, shared: SharedPrompt, items: Sequence[Item]) -> tuple[NDArray[np.float32], int]:
         """The model's log-odds that each item is taken next, float32 [len(items)], and how many texts were capped.
@@ -102,10 +107,17 @@ class Ranker:
         return scores, sum(capped for _, capped in encoded)
 
     def score_without_each(self, shared: SharedPrompt, item: Item) -> NDArray[np.float32]:
-        """The item's log-odds with one line of the history taken out, float32 [len(shared.lines)], line by line.
+        """The item's log-odds without each of the newest events, float32, oldest of them first.
 
-        Nothing moves into the gap. The prompts are the ones `score` would see, read as branches of what they share.
+        There is one for every line of the prompt; and one for a single known event even where its line did not fit,
+        because without it the prompt says that nothing is known. Nothing moves into the gap. The prompts are the ones
+        `score` would see, read as branches of what they share.
+
+        Raises:
+            ScoringError: The model failed.
         """
+        if shared.emptied is not None:
+            return self.score(shared.emptied, [item])[0]
         candidate, _ = self.candidate(item)
         lines, scores = shared.lines, [np.zeros(0, np.float32)]
         for start in range(0, len(lines), _BRANCHES):
@@ -142,9 +154,12 @@ class Ranker:
 
     def candidate(self, item: Item) -> tuple[Ids, int]:
         """The token ids that continue the shared prompt with an item, and how many of its texts were capped."""
-        return self._encode(
-            self._prompts.render("rank", "candidate", title=item.title, about=in_words(item.attributes))
+        about, cut = _texts(item.attributes)
+        pieces = self._prompts.render(
+            "rank", "candidate", title=item.title, about=about, description=item.description.strip()
         )
+        ids, capped = self._encode(pieces)
+        return ids, capped + cut
 
     def _encode(self, pieces: Sequence[Segment | Slot]) -> tuple[Ids, int]:
         """Concatenated ids of segments that were tokenised apart, and how many of them were capped."""
@@ -161,3 +176,9 @@ class Ranker:
     def _tokenize_foreign(self, text: str) -> tuple[Ids, bool]:
         ids, capped = self.model.cap(text, self._text_tokens)
         return tuple(ids), capped
+
+
+def _texts(attributes: Mapping[str, AttributeValue]) -> tuple[list[str], bool]:
+    """One text for each attribute, so that a long one cannot hide the others, and whether some were left out."""
+    texts = [in_words({name: value}) for name, value in islice(attributes.items(), _MOST_ATTRIBUTES)]
+    return texts, len(texts) < len(attributes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from llmrec.errors import ReleaseError
 __all__ = ["Release", "ReleaseStore"]
 
 _MANIFEST = "manifest.json"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,11 @@ class Release:
     manifest: Mapping[str, Any]
 
     def part(self, name: str) -> Any:
-        """A JSON part, read after its sha256 was compared with the manifest's.
+        """A JSON part, verified as by `read`."""
+        return json.loads(self.read(name))
+
+    def read(self, name: str) -> bytes:
+        """A part's bytes, after their sha256 was compared with the manifest's.
 
         Raises:
             ReleaseError: The part is missing or was changed.
@@ -45,7 +51,7 @@ class Release:
             raise ReleaseError(f"release {self.version} lacks {name}", hint=_REPAIR) from error
         if hashlib.sha256(data).hexdigest() != self.manifest["files"].get(name):
             raise ReleaseError(f"{name} of release {self.version} was changed after it was made", hint=_REPAIR)
-        return json.loads(data)
+        return data
 
     def require(self, what: str, now: str) -> None:
         """Refuse to go with another encoder, prompt or base model than the release was made with.
@@ -57,7 +63,7 @@ class Release:
         Raises:
             ReleaseError: The two differ.
         """
-        if self.manifest[what] not in (None, now):
+        if self.manifest.get(what, "") not in (None, now):
             raise ReleaseError(
                 f"release {self.version} was made with another {what.replace('_', ' ')}",
                 hint="run `llmrec fit` to make a release for the present settings, or undo the change",
@@ -84,7 +90,13 @@ class ReleaseStore:
     def list(self) -> list[Release]:
         """Every finished release, oldest first."""
         paths = sorted(self._home.glob("[0-9]*/" + _MANIFEST)) if self._home.is_dir() else []
-        return [self._read(path.parent) for path in paths if path.parent.name.isdigit()]
+        releases = []
+        for path in paths:
+            try:
+                releases.append(self._read(path.parent))
+            except ReleaseError as error:
+                _logger.warning("left out: %s", error)
+        return releases
 
     def get(self, version: str) -> Release:
         """One release by version.
@@ -92,6 +104,8 @@ class ReleaseStore:
         Raises:
             ReleaseError: There is none, or its manifest is damaged.
         """
+        if not isinstance(version, str) or not version.removeprefix(f"{self._task}/").isdigit():
+            raise ReleaseError(f"{version!r} is no version", hint=f"write it like {self._task}/0001")
         return self._read(self._home / version.removeprefix(f"{self._task}/"))
 
     def champion(self) -> Release | None:
@@ -117,7 +131,7 @@ class ReleaseStore:
         return self.promote(previous)
 
     def create(self, parts: Mapping[str, object], manifest: Mapping[str, object]) -> Release:
-        """Write a new release from JSON parts; it is not live until promoted."""
+        """Write a new release; bytes are kept as they are, other parts as JSON. It is not live until promoted."""
         self._home.mkdir(parents=True, exist_ok=True)
         name = f"{max((int(path.name) for path in self._home.iterdir() if path.name.isdigit()), default=0) + 1:04}"
         making = self._home / f"{name}.tmp-{os.getpid()}"
@@ -143,15 +157,18 @@ class ReleaseStore:
         try:
             manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            known = ", ".join(path.name for path in sorted(self._home.glob("[0-9]*"))) or "none"
-            raise ReleaseError(f"there is no release {version}", hint=f"releases of {self._task}: {known}") from error
-        except ValueError as error:
-            raise ReleaseError(f"the manifest of release {version} is damaged", hint=_REPAIR) from error
+            known = ", ".join(path.name for path in sorted(self._home.glob("[0-9]*")) if path.name.isdigit())
+            hint = f"releases of {self._task}: {known}" if known else _REPAIR
+            raise ReleaseError(f"there is no release {version}", hint=hint) from error
+        except (OSError, ValueError) as error:
+            raise ReleaseError(f"the manifest of release {version} cannot be read: {error}", hint=_REPAIR) from error
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+            raise ReleaseError(f"the manifest of release {version} is damaged", hint=_REPAIR)
         return Release(version, directory, manifest)
 
 
 def _write(path: Path, content: object) -> str:
-    data = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode()
+    data = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False, indent=1).encode()
     with path.open("wb") as file:
         file.write(data)
         file.flush()

@@ -1,6 +1,30 @@
-"""From a history to candidates: item vectors, the FAISS index, the retriever."""
+"""From a history to candidates: item vectors, the sequence encoder, the FAISS index, the retriever."""
 
 from llmrec.retrieval.catalogue import Catalogue, CatalogueKeeper, Where
+from llmrec.retrieval.encoder import EncoderConfig, SequenceEncoder
+from llmrec.retrieval.fitted import FittedEncoder
+from llmrec.retrieval.fitting import fit_encoder
 from llmrec.retrieval.retriever import Retrieval, Retriever, relative_popularity
+from llmrec.retrieval.sequences import EventArrays, EventVocabulary
+from llmrec.retrieval.spaces import EncodedSpace, Space, TextSpace
+from llmrec.retrieval.training import EncoderTraining, TrainingOptions
 
-__all__ = ["Catalogue", "CatalogueKeeper", "Retrieval", "Retriever", "Where", "relative_popularity"]
+__all__ = [
+    "Catalogue",
+    "CatalogueKeeper",
+    "EncodedSpace",
+    "EncoderConfig",
+    "EncoderTraining",
+    "EventArrays",
+    "EventVocabulary",
+    "FittedEncoder",
+    "Retrieval",
+    "Retriever",
+    "SequenceEncoder",
+    "Space",
+    "TextSpace",
+    "TrainingOptions",
+    "Where",
+    "fit_encoder",
+    "relative_popularity",
+]

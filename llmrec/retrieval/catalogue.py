@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,8 @@ from llmrec.retrieval.index import IndexedItems, ItemIndex
 
 __all__ = ["Catalogue", "CatalogueKeeper", "Where"]
 
-Where = Mapping[str, object]
-"""Attribute -> wanted value, or a list of which any one is wanted. Texts are compared without case."""
+Where = Mapping[str, Collection[object]]
+"""Attribute -> the values of which any one is wanted. Texts are compared without case."""
 
 _logger = logging.getLogger(__name__)
 

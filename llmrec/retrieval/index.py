@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import torch  # noqa: F401 - faiss must be imported after torch: both bring an O
 import faiss  # isort: skip
 from numpy.typing import NDArray
 
+from llmrec.errors import StoreError
 from llmrec.files import replace_file
 
 __all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex"]
@@ -31,6 +34,8 @@ FLAT_LIMIT = 200_000
 
 _MANIFEST = "index.json"
 _FORMAT = 1
+_READS = 5  # while others save
+_GRACE = 60  # seconds in which another process may still be about to name a file in its manifest
 _logger = logging.getLogger(__name__)
 
 # One query gains nothing from several threads, and under load they wait for each other.
@@ -63,6 +68,9 @@ class ItemIndex:
 
     def __len__(self) -> int:
         return len(self.items.item_ids)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._rows
 
     @property
     def dimension(self) -> int:
@@ -105,7 +113,10 @@ class ItemIndex:
         return [(self.items.item_ids[row], score) for row, score in sorted(pairs, key=lambda pair: (-pair[1], pair[0]))]
 
     def save(self, directory: Path) -> None:
-        """Write the index and then its manifest; a reader sees the old pair or the new one, never a mixture."""
+        """Write the index and then its manifest; a reader sees the old pair or the new one, never a mixture.
+
+        Several processes may save at once: the last manifest holds, and each finds its own file.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         data = faiss.serialize_index(self._index).tobytes()
         digest = hashlib.sha256(data).hexdigest()
@@ -121,34 +132,72 @@ class ItemIndex:
             "text_hashes": self.items.text_hashes,
         }
         replace_file(directory / _MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
-        for stale in directory.glob("*.faiss"):
-            if stale.name != name:
-                stale.unlink(missing_ok=True)
+        _remove_stale(directory, name)
 
     @classmethod
     def load(cls, directory: Path, *, encoder: str) -> ItemIndex | None:
         """The saved index, or None where there is none, it is damaged, or another encoder made it."""
         try:
-            manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
-            return _verified(directory, manifest, encoder)
+            return cls.read(directory, encoder=encoder)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            _logger.warning("the item index in %s is not usable and will be made anew: %s", directory, error)
+        except StoreError as error:
+            _logger.warning("%s; it will be made anew", error)
             return None
 
+    @classmethod
+    def read(cls, directory: Path, *, encoder: str | None = None) -> ItemIndex:
+        """The saved index.
 
-def _verified(directory: Path, manifest: dict[str, Any], encoder: str) -> ItemIndex:
+        Args:
+            directory: Where it was saved.
+            encoder: Which text encoder must have made it; None: any.
+
+        Raises:
+            FileNotFoundError: None was saved here.
+            StoreError: It is damaged, or another encoder made it.
+        """
+        try:
+            manifest, data = _saved(directory)
+            return _verified(manifest, data, encoder)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            if isinstance(error, FileNotFoundError) and not (directory / _MANIFEST).exists():
+                raise
+            raise StoreError(
+                f"the item index in {directory} is not usable: {error}",
+                hint="run `llmrec fit`, or ask for a recommendation: either makes it anew from the stored items",
+            ) from error
+
+
+def _remove_stale(directory: Path, current: str) -> None:
+    """Remove other index files, but none so young that its process may only now write the manifest that names it."""
+    for path in directory.glob("*.faiss*"):  # also what a killed process left half-written
+        with suppress(FileNotFoundError):  # another process tidies up too
+            if path.name != current and time.time() - path.stat().st_mtime > _GRACE:
+                path.unlink()
+
+
+def _saved(directory: Path, tries: int = _READS) -> tuple[dict[str, Any], bytes]:
+    """The manifest and the bytes of the file it names, read again where a save comes between the two."""
+    manifest: dict[str, Any] = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+    try:
+        return manifest, (directory / Path(manifest["file"]).name).read_bytes()
+    except FileNotFoundError:
+        if tries == 1:
+            raise
+    return _saved(directory, tries - 1)
+
+
+def _verified(manifest: dict[str, Any], data: bytes, encoder: str | None) -> ItemIndex:
     if manifest["format"] != _FORMAT:
         raise ValueError(f"it has format {manifest['format']}")
-    if manifest["encoder"] != encoder:
+    if encoder is not None and manifest["encoder"] != encoder:
         raise ValueError("another text encoder made it")
-    data = (directory / Path(manifest["file"]).name).read_bytes()
     # faiss reads some damaged files without an error and then returns wrong neighbours, so the bytes are checked first.
     if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
         raise ValueError("its sha256 differs from the manifest's")
     index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-    items = IndexedItems(encoder, tuple(manifest["item_ids"]), tuple(manifest["text_hashes"]))
+    items = IndexedItems(manifest["encoder"], tuple(manifest["item_ids"]), tuple(manifest["text_hashes"]))
     if not index.ntotal == len(items.item_ids) == len(items.text_hashes) or index.d != manifest["dimension"]:
         raise ValueError("its size differs from the manifest's")
     vectors = index.reconstruct_n(0, index.ntotal) if index.ntotal else np.zeros((0, index.d), np.float32)

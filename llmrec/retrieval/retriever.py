@@ -1,7 +1,7 @@
 """From a history to candidates.
 
-The query is the mean of the vectors of the items the user took, each weighted by how recent it is; the retrieval score
-is the cosine between the two. Without such an item the fallback is popularity, and the answer says which way it came.
+The user's vector is searched among the item vectors of a space (`spaces`). A history that says nothing about any item
+has no vector: then the fallback is popularity, and the answer says which way it came.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmrec.records import Candidate, History
 from llmrec.retrieval.catalogue import Catalogue
+from llmrec.retrieval.spaces import Space
 
 __all__ = ["Retrieval", "Retriever", "relative_popularity"]
 
@@ -30,51 +30,37 @@ class Retriever:
     """Scores items against a history.
 
     Args:
-        catalogue: Items and their vectors, as they are now.
+        catalogue: The items, as they are now.
+        space: Vectors of the items and of histories.
         popularity: How popular each item is, from `relative_popularity`.
-        half_life: An event this many events ago counts half as much as the newest one.
     """
 
-    def __init__(self, catalogue: Catalogue, popularity: Mapping[str, float], half_life: float) -> None:
+    def __init__(self, catalogue: Catalogue, space: Space, popularity: Mapping[str, float]) -> None:
         self.catalogue = catalogue
-        self._half_life = half_life
+        self.space = space
         self._popularity = popularity
 
     def retrieve(
         self, history: History, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
     ) -> Retrieval:
         """The k best items, among the given ones where there are any given, without the excluded ones."""
-        query = self.query(history)
+        query = self.space.query(history)
         if query is None:
             return Retrieval(self._most_popular(k, among=among, excluded=excluded), "popularity")
-        found = self.catalogue.index.search(query, k, among=among, excluded=excluded)
+        found = self.space.index.search(query, k, among=among, excluded=excluded)
         return Retrieval(tuple(Candidate(self.catalogue.items[i], score) for i, score in found), "history")
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
         """The given items with the score `retrieve` would give them, in the order given."""
-        items, query = self.catalogue.require(item_ids), self.query(history)
+        items, query = self.catalogue.require(item_ids), self.space.query(history)
         if query is None:
             return Retrieval(
                 tuple(Candidate(item, self._popularity.get(item.item_id, 0.0)) for item in items), "popularity"
             )
         # The last bit of a matrix product depends on a row's place in it, so the rows stand in one order always.
         canonical = sorted(item_ids)
-        scores = dict(zip(canonical, self.catalogue.index.vectors_of(canonical) @ query, strict=True))
+        scores = dict(zip(canonical, self.space.index.vectors_of(canonical) @ query, strict=True))
         return Retrieval(tuple(Candidate(item, float(scores[item.item_id])) for item in items), "history")
-
-    def query(self, history: History) -> NDArray[np.float32] | None:
-        """The user's vector, float32 [dimension], of unit length; None where no wanted item is known."""
-        wanted = [
-            event.item_id
-            for event in reversed(history.events)
-            if event.item_id in self.catalogue.items and event.is_behaviour and not event.is_negative
-        ]
-        if not wanted:
-            return None
-        weights = np.power(0.5, np.arange(len(wanted)) / self._half_life, dtype=np.float32)
-        mean = weights @ self.catalogue.index.vectors_of([item_id for item_id in wanted if item_id])
-        length = float(np.linalg.norm(mean))
-        return (mean / length).astype(np.float32) if length > 0 else None
 
     def _most_popular(
         self, k: int, *, among: Collection[str] | None, excluded: Collection[str]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,12 +55,16 @@ Context = Annotated[
 ]
 HERE = Path()
 
+# Commands in a hint, but for those that need no workspace or name it already.
+_COMMAND = re.compile(r"`llmrec ((?!init\b|models\b|demo\b)[a-z](?:(?! -w )[^`])*)`")
+_SHOWN_VALUES = 8
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=os.environ.get("LLMREC_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
     try:
+        _start_log(os.environ.get("LLMREC_LOG") or "WARNING")
         app(given)
     except LlmrecError as error:
         print_error(error, as_json="--json" in given)
@@ -63,6 +72,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
+
+
+def _start_log(level: str) -> None:
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        raise ConfigError(
+            f"LLMREC_LOG = {level!r} is no level of logging",
+            hint="set it to debug, info, warning or error, or unset it",
+        )
+    logging.basicConfig(level=levels[level.upper()], format="%(levelname)s %(message)s")
+
+
+@contextmanager
+def _opened(workspace: Path) -> Iterator[llmrec.Recommender]:
+    """The recommender of a workspace; the commands in the hint of an error name it too."""
+    try:
+        with llmrec.Recommender.open(workspace) as rec:
+            yield rec
+    except LlmrecError as error:
+        error.hint = _with_workspace(error.hint, workspace)
+        raise
+
+
+def _with_workspace(text: str, workspace: Path) -> str:
+    return _COMMAND.sub(lambda found: f"`{_command(found[1], workspace)}`", text)
+
+
+def _command(rest: str, workspace: Path) -> str:
+    """A command as the reader may repeat it from here."""
+    return f"llmrec {rest}" + ("" if workspace == HERE else f" -w {shlex.quote(str(workspace))}")
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,9 +133,8 @@ def demo(
     if as_json:
         print_json(result)
     elif serve:
-        say(
-            f"Next: llmrec recommend 2 -w {workspace}, or llmrec why 2 50 -w {workspace}. The README goes on from here."
-        )
+        ways = f"{_command('recommend 2', workspace)}, or {_command('why 2 50', workspace)}"
+        say(f"Next: {ways}. The README goes on from here.")
 
 
 @app.command()
@@ -109,7 +147,8 @@ def init(directory: Path, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"workspace": str(rec.workspace.root)})
         else:
-            say(f"{rec.workspace.settings_file} holds the settings. Next: llmrec import --items FILE -w {directory}")
+            next_step = _command("import --items FILE", directory)
+            say(f"{rec.workspace.settings_file} holds the settings. Next: {next_step}")
 
 
 @app.command("import")
@@ -136,16 +175,17 @@ def import_(
     """
     if not any((users, items, events, data)):
         raise ConfigError("nothing to import", hint="name files: --items FILE --events FILE (see llmrec import --help)")
-    with llmrec.Recommender.open(workspace) as rec:
+    with _opened(workspace) as rec:
         report = rec.import_(
             users=users or data,
             items=items or data,
             events=events or data,
             skip_bad=skip_bad,
             format=format_,
-            rename=_pairs(rename),
+            rename=_pairs(rename, form="THEIRS=OURS", example="userId=user_id"),
             progress=sys.stderr.isatty(),
         )
+        is_fitted = rec.releases.champion() is not None
     if as_json:
         counts = {
             name: dict(zip(("new", "updated", "repeated"), one, strict=True)) for name, one in import_counts(report)
@@ -153,6 +193,7 @@ def import_(
         print_json({**counts, "skipped": [str(row) for row in report.skipped], "skipped_total": report.skipped_total})
     else:
         print_import(report)
+        say(f"Next: {_command('recommend USER' if is_fitted else 'fit', workspace)}")
 
 
 @app.command()
@@ -161,12 +202,12 @@ def fit(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
 
     Example: llmrec fit -w shop
     """
-    with llmrec.Recommender.open(workspace) as rec:
+    with _opened(workspace) as rec:
         release = rec.fit()
     if as_json:
         print_json({"release": release.version, "manifest": dict(release.manifest)})
     else:
-        say(f"release {release.version} is live. Next: llmrec recommend USER -w {workspace}")
+        say(f"release {release.version} is live. Next: {_command('recommend USER', workspace)}")
 
 
 @app.command()
@@ -186,19 +227,26 @@ def recommend(
 
     Example: llmrec recommend 42 -n 5 --where genres=Comedy -w demo-ml-100k
     """
-    with llmrec.Recommender.open(workspace) as rec:
+    conditions = _where(where or ())
+    with _opened(workspace) as rec:
         answer = rec.recommend(
             user,
             n,
-            where=_where(where) if where else None,
-            context=_pairs(context),
+            where=conditions or None,
+            context=_context(context),
             llm=llm,
             filter_seen=None if seen is None else not seen,
         )
+        empty = "" if answer.items else _why_empty(rec, conditions)
     if as_json:
         print_json(answer.to_dict())
-    else:
-        print_recommendation(answer)
+        return
+    print_recommendation(answer, empty=empty)
+    if answer.items and llm is None:
+        # The explanation is of the same score: in the same situation, by the same opinions.
+        situation = "".join(f" --context {shlex.quote(one)}" for one in context or ())
+        first = f"{shlex.quote(user)} {shlex.quote(answer.items[0].item.item_id)}"
+        say(f"Next: {_command(f'why {first}{situation}', workspace)}")
 
 
 @app.command()
@@ -215,8 +263,12 @@ def rank(
 
     Example: llmrec rank 50 181 --history 1 --history 172 -w demo-ml-100k
     """
-    with llmrec.Recommender.open(workspace) as rec:
-        ranked = rec.rank(history, candidates, user_id=user, context=_pairs(context), llm=llm)
+    if history is None and user is None:
+        raise ConfigError(
+            "neither a history nor a user is given", hint="add --history ITEM (repeat it, newest last) or --user USER"
+        )
+    with _opened(workspace) as rec:
+        ranked = rec.rank(history, candidates, user_id=user, context=_context(context), llm=llm)
     if as_json:
         print_json({"items": [one.to_dict() for one in ranked]})
     else:
@@ -224,13 +276,13 @@ def rank(
 
 
 @app.command()
-def why(user: str, item: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """Why an item gets its score for a user.
+def why(user: str, item: str, context: Context = None, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Why an item gets its score for a user; in a situation, give recommend's --context here too.
 
     Example: llmrec why 42 50 -w demo-ml-100k
     """
-    with llmrec.Recommender.open(workspace) as rec:
-        explanation = rec.explain(user, item)
+    with _opened(workspace) as rec:
+        explanation = rec.explain(user, item, context=_context(context))
     if as_json:
         print_json(explanation.to_dict())
     else:
@@ -256,12 +308,13 @@ def feedback(
     event = llmrec.Event(
         user, item, kind, value=value, text=text, event_id=event_id, recommendation_id=recommendation_id
     )
-    with llmrec.Recommender.open(workspace) as rec:
+    with _opened(workspace) as rec:
         stored = rec.feedback(event)
     if as_json:
         print_json({"event_id": stored.event_id, "sequence": stored.sequence})
     else:
-        say(f"kept as event {stored.event_id}; the next recommendation takes it into account")
+        next_step = _command(f"recommend {shlex.quote(user)}", workspace)
+        say(f"kept as event {stored.event_id}; the next recommendation takes it into account: {next_step}")
 
 
 @models_app.callback()
@@ -286,16 +339,25 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @models_app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(help="None: all known ones.")] = None) -> None:
+def fetch(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="None: all known ones.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Fetch models into the cache, so that nothing needs the network later.
 
     Example: llmrec models fetch
     """
     wanted = [model.name for model in llmrec.models.known_models()]
+    fetched = []
     for name in names or wanted:
         known = name in wanted
         source = llmrec.models.fetch(name) if known else llmrec.models.resolve(name, "language-model")
+        fetched.append({"name": source.name, "where": str(source.path), "sha256": source.sha256})
         say(f"{source.name}: {source.path}")
+    # `models --json fetch` means the same as `models fetch --json`.
+    if as_json or (context.parent and context.parent.params["as_json"]):
+        print_json(fetched)
 
 
 @app.command()
@@ -304,7 +366,7 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
 
     Example: llmrec doctor -w shop
     """
-    findings = list(examine(workspace))
+    findings = [replace(one, detail=_with_workspace(one.detail, workspace)) for one in examine(workspace)]
     if as_json:
         print_json([finding.to_dict() for finding in findings])
     else:
@@ -313,23 +375,46 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
         raise typer.Exit(_EXIT_EXPECTED)
 
 
-def _pairs(given: Sequence[str] | None) -> dict[str, str]:
+def _pairs(given: Sequence[str] | None, *, form: str, example: str) -> dict[str, str]:
     pairs = {}
     for one in given or ():
         name, sign, value = one.partition("=")
         if not (name and sign):
-            raise ConfigError(f"{one!r} is not NAME=VALUE", hint="write it like genres=Comedy")
+            raise ConfigError(f"{one!r} is not {form}", hint=f"write it like {example}")
         pairs[name] = value
     return pairs
 
 
-def _where(given: Sequence[str]) -> Mapping[str, object]:
+def _context(given: Sequence[str] | None) -> dict[str, str]:
+    return _pairs(given, form="NAME=VALUE", example="season=winter")
+
+
+def _where(given: Sequence[str]) -> dict[str, list[object]]:
     """Conditions: values of one name are alternatives; what reads as a number or a truth value also matches those."""
     wanted: dict[str, list[object]] = {}
     for one in given:
-        ((name, value),) = _pairs([one]).items()
+        ((name, value),) = _pairs([one], form="NAME=VALUE", example="genres=Comedy").items()
         wanted.setdefault(name, []).extend([value, *_typed(value)])
     return wanted
+
+
+def _why_empty(rec: llmrec.Recommender, conditions: Mapping[str, Sequence[object]]) -> str:
+    """What left no item to recommend."""
+    catalogue = rec.catalogue()
+    if catalogue.matching(conditions):
+        fitting = " that fits --where" if conditions else ""
+        return f"every item{fitting} was seen or hidden (--seen includes them)."
+    alone = next((name for name in conditions if not catalogue.matching({name: conditions[name]})), None)
+    if alone is None:
+        return "no item fits all of --where together."
+    given = [item.attributes[alone] for item in catalogue.items.values() if alone in item.attributes]
+    values = Counter(text for value in given for text in _texts(value)).most_common(_SHOWN_VALUES + 1)
+    shown = ", ".join("…" if place == _SHOWN_VALUES else text for place, (text, _) in enumerate(values))
+    return f"no item fits --where {alone}={conditions[alone][0]}. Frequent values of {alone}: {shown}"
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
 
 
 def _typed(value: str) -> list[object]:

@@ -1,4 +1,7 @@
-"""`llmrec doctor`: is this machine fit for the work, and is this workspace whole?"""
+"""`llmrec doctor`: is this machine fit for the work, and is this workspace whole?
+
+Everything is only looked at: nothing is fetched, rebuilt or loaded into a model.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +26,15 @@ __all__ = ["Finding", "examine"]
 _PACKAGES = ("llmrec", "torch", "transformers", "peft", "accelerate", "faiss-cpu", "sqlalchemy", "bitsandbytes")
 _LOW_DISK = 2 * 1024**3
 
+State = Literal["ok", "note", "fault"]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing looked at."""
 
     what: str
-    state: Literal["ok", "note", "fault"]
+    state: State
     detail: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,8 +47,7 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield Finding("python", "ok", platform.python_version())
     yield from (_package(name) for name in _PACKAGES)
     yield from _machine()
-    for model in llmrec.models.known_models():
-        yield Finding(f"model {model.name}", "ok" if model.cached else "note", model.where)
+    yield from (_checked(f"model {model.name}", partial(_model, model)) for model in llmrec.models.known_models())
     if (workspace / FILE_NAME).exists():
         yield from _workspace(workspace)
     else:
@@ -76,34 +81,54 @@ def _workspace(workspace: Path) -> Iterator[Finding]:
         yield _fault("workspace", error)
         return
     with rec:
-        checks: dict[str, Callable[[], str]] = {
-            "store": lambda: _counts(rec),
-            "release": lambda: _release(rec),
-            "index": lambda: _index(rec),
-        }
-        for what, check in checks.items():
-            try:
-                yield Finding(what, "ok", check())
-            except LlmrecError as error:
-                yield _fault(what, error)
+        checks = {"store": _counts, "release": _release, "index": _index}
+        yield from [_checked(what, partial(check, rec)) for what, check in checks.items()]
 
 
-def _counts(rec: llmrec.Recommender) -> str:
-    return ", ".join(f"{number} {name}" for name, number in rec.store.counts().items())
+def _checked(what: str, check: Callable[[], tuple[State, str]]) -> Finding:
+    try:
+        return Finding(what, *check())
+    except LlmrecError as error:
+        return _fault(what, error)
 
 
-def _release(rec: llmrec.Recommender) -> str:
+def _model(model: llmrec.models.KnownModel) -> tuple[State, str]:
+    if not model.cached:
+        return "note", model.where
+    # Of what is in the cache this compares every file with its sha256; it fetches nothing then.
+    llmrec.models.resolve(model.name, model.kind)
+    return "ok", model.where
+
+
+def _counts(rec: llmrec.Recommender) -> tuple[State, str]:
+    counts = rec.store.counts()
+    return "ok" if counts["items"] else "note", ", ".join(f"{number} {name}" for name, number in counts.items())
+
+
+def _release(rec: llmrec.Recommender) -> tuple[State, str]:
     release = rec.releases.champion()
     if release is None:
-        return "none yet: run `llmrec fit`"
+        return "note", "none yet: run `llmrec fit`"
     for part in release.manifest["files"]:
-        release.part(part)
-    return f"{release.version} is live, every file as its manifest says"
+        release.read(part)
+    return "ok", f"{release.version} is live, every file as its manifest says"
 
 
-def _index(rec: llmrec.Recommender) -> str:
-    catalogue = rec.catalogue()
-    return f"{len(catalogue.index)} vectors of {catalogue.index.dimension} dimensions, in step with the store"
+def _index(rec: llmrec.Recommender) -> tuple[State, str]:
+    from llmrec.retrieval.index import ItemIndex
+
+    stored = {item.item_id for item in rec.items()}
+    if not stored:
+        return "note", "the catalogue is empty: add items with `llmrec import --items FILE`"
+    release = rec.releases.champion()
+    try:
+        index = ItemIndex.read(rec.workspace.index, encoder=release.manifest.get("text_encoder") if release else None)
+    except FileNotFoundError:
+        return "note", "none yet: `llmrec fit` makes it"
+    strange = len(stored.symmetric_difference(index.items.item_ids))
+    if strange:
+        return "note", f"{strange} items differ from the store's; the next fit or request brings it up to date"
+    return "ok", f"{len(index)} vectors of {index.dimension} dimensions, of the items in the store"
 
 
 def _fault(what: str, error: LlmrecError) -> Finding:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from llmrec.data import ImportReport
@@ -40,7 +40,8 @@ def visible(text: str) -> Text:
 
 def say(message: str) -> None:
     """A line of progress, for people."""
-    Console(stderr=True).print(Text(message))
+    # A terminal breaks long lines itself, and in a file or a pipe they must stay whole.
+    Console(stderr=True).print(Text(message), soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -50,17 +51,24 @@ def print_json(value: object) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """A table; plain strings are foreign text."""
-    table = Table(*columns, title=Text(title), title_justify="left")
+    # Long cells go on in the next line: a path that is cut short is of no use.
+    headers = [Column(name, overflow="fold") for name in columns]
+    table = Table(*headers, title=Text(title), title_justify="left")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else visible(cell) for cell in row))
     Console().print(table)
 
 
-def print_recommendation(recommendation: Recommendation) -> None:
-    """The ranked items, and whatever the reader should know about how they came about."""
+def print_recommendation(recommendation: Recommendation, *, empty: str = "every item was seen or hidden.") -> None:
+    """The ranked items, and whatever the reader should know about how they came about.
+
+    Args:
+        recommendation: The answer.
+        empty: Why it holds no item, if it holds none.
+    """
     trace = recommendation.trace
     if not recommendation.items:
-        Console().print("Nothing is left to recommend: every item was seen, hidden or filtered out.")
+        Console().print(Text("Nothing is left to recommend: ") + visible(empty), soft_wrap=True)
     else:
         print_ranked(f"For user {recommendation.user_id}, from {trace.candidates} candidates", recommendation.items)
     if recommendation.fallback:
@@ -106,12 +114,13 @@ def print_history(title: str, events: Sequence[Event], items: Mapping[str, Item]
 def print_explanation(explanation: Explanation) -> None:
     """The words, and the strongest evidence as bars."""
     console = Console()
-    console.print(visible(explanation.text))
+    # In a file or a pipe the paragraph is one line.
+    console.print(visible(explanation.text), soft_wrap=not console.is_terminal)
     shown = [one for one in explanation.evidence if one.kind == "event" and one.strength][:_SHOWN_EVIDENCE]
     longest = max((abs(one.strength) for one in shown), default=1.0)
     for one in shown:
         bar = ("+" if one.strength > 0 else "-") * max(1, round(_BAR_WIDTH * abs(one.strength) / longest))
-        console.print(Text(f"  {one.strength:+6.2f} {bar:<{_BAR_WIDTH}} ") + visible(f"you {one.text}"))
+        console.print(Text(f"  {one.strength:+6.2f} {bar:<{_BAR_WIDTH}} ") + visible(f"you {one.text}"), soft_wrap=True)
 
 
 def print_import(report: ImportReport) -> None:

@@ -21,6 +21,8 @@ class DriverError(Exception):
     [
         ("could not extend file: No space left on device", None, StoreError, "no space left"),
         ("n'a plus d'espace", "53100", StoreError, "no space left"),
+        ("disk I/O error", None, StoreError, "cannot be read or written"),
+        ("E/A-Fehler", "58030", StoreError, "cannot be read or written"),
         ("could not obtain lock", "55P03", BusyError, "another process is writing"),
         ("deadlock detected", "40P01", BusyError, "another process is writing"),
         ("cannot execute INSERT in a read-only transaction", "25006", StoreError, "read-only"),
@@ -37,6 +39,10 @@ def test_a_driver_s_error_is_told_by_its_words_or_its_code(
     assert words in str(found)
     assert message in str(found)
     assert found.hint
+
+
+def test_an_input_output_error_is_told_that_the_disk_may_be_full() -> None:
+    assert "free space" in translated(DBAPIError("INSERT", {}, DriverError("disk I/O error")), SERVER).hint
 
 
 def test_neither_the_password_nor_the_values_of_a_row_are_shown() -> None:

@@ -44,6 +44,23 @@ def test_nowhere_holds_nothing() -> None:
     assert read(None, "users") == ()
 
 
+@pytest.mark.parametrize("data", [None, [], [{"user_id": "ada"}]])
+def test_options_that_mean_nothing_are_refused_whatever_is_read(data: object) -> None:
+    with pytest.raises(ImportRefused, match="no format 'xyz'") as caught:
+        read(data, "users", format="xyz")
+    assert "parquet" in caught.value.hint
+    for rename in ("x", ["x"], {"x": 1}, {1: "x"}):
+        with pytest.raises(ImportRefused, match=r"rename = .* does not map names to names"):
+            read(data, "users", rename=rename)  # type: ignore[arg-type]
+
+
+def test_a_name_without_a_known_suffix_needs_a_format(write: Write) -> None:
+    path = write("people.txt", "user_id\nada\n")
+    with pytest.raises(ImportRefused, match="cannot be told"):
+        read(path, "users")
+    assert read(path, "users", format="csv")[0].columns == ("user_id",)
+
+
 def test_a_named_data_set_is_fetched_and_a_path_is_taken_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,23 @@ def test_wrong_columns_of_a_table_are_refused(catalogue: Store, frame: object) -
 
 
 @pytest.mark.parametrize(
+    "data", [pd.DataFrame([[1, 2]]), [{1: 2}], pd.DataFrame([[1, 2]], columns=["user_id", 7]), [{("user", "id"): 2}]]
+)
+def test_columns_without_a_name_are_refused(data: object) -> None:
+    for kind in ("users", "items", "events"):
+        with pytest.raises(ImportRefused, match="columns without a name") as caught:
+            read(data, kind)
+        assert "user_id" in caught.value.hint or "item_id" in caught.value.hint
+
+
+def test_a_late_row_with_a_key_that_is_no_name_is_a_bad_row(catalogue: Store) -> None:
+    rows: list[object] = [{"item_id": str(number), "title": "A"} for number in range(150)]
+    with pytest.raises(ImportRefused, match="attribute name") as caught:
+        import_records(catalogue, items=[*rows, {"item_id": "late", "title": "A", 7: "x"}])
+    assert [row.line for row in caught.value.rows] == [151]
+
+
+@pytest.mark.parametrize(
     ("data", "message"),
     [
         (pl.DataFrame(COLUMNS).lazy(), "cannot be read"),

@@ -20,7 +20,7 @@ def evidence(*drops: float) -> tuple[Evidence, ...]:
 
 def words(*drops: float, **given: object) -> str:
     library = PromptLibrary()
-    options = {"named": 3, "path": "history", "popular": True, **given}
+    options = {"named": 3, "path": "history", "popular": 1.0, "known": 2, **given}
     return word(ITEMS["rake"], evidence(*drops), lambda **values: library.text("why", "why", **values), **options)  # type: ignore[arg-type]
 
 
@@ -48,9 +48,67 @@ def test_when_nothing_mattered_it_says_so() -> None:
     assert "does not rest on any single thing" in words(0.001, -0.001)
 
 
-def test_a_cold_user_is_told_the_truth() -> None:
-    assert "popular" in words(0.0, 0.0, path="popularity")
-    assert "popular" not in words(0.0, 0.0, path="popularity", popular=False)
+def test_a_user_of_whom_nothing_is_known_is_told_so() -> None:
+    text = words(0.0, 0.0, path="popularity", known=0, popular=1.0)
+    assert "without a history: it is popular" in text
+    assert "+3.00 come from how many others took it" in text
+    assert "what you took before" not in text
+
+
+def test_a_user_who_only_searched_or_refused_things_is_not_told_that_nothing_is_known() -> None:
+    text = words(0.0, 0.0, path="popularity", known=2, popular=1.0)
+    assert "nothing you did says which items you want" in text
+    assert "without a history" not in text
+    assert "what you took before" not in text
+
+
+def test_an_item_that_few_others_took_is_not_called_popular() -> None:
+    for known in (0, 2):
+        text = words(0.0, 0.0, path="popularity", known=known, popular=0.63)
+        assert "popular" not in text
+        assert "part of the catalogue" in text
+
+
+def test_with_a_history_the_score_comes_from_what_was_taken() -> None:
+    text = words(0.0, 0.0, path="history", known=2)
+    assert "+3.00 come from what you took before" in text
+    assert "others took" not in text
+    assert "without" not in text
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (Event("u", "pan", "rating", value=3.5), "gave Pan a rating of 3.5"),
+        (Event("u", "pan", "like"), "liked Pan"),
+        (Event("u", "pan", "dislike"), "did not like Pan"),
+        (Event("u", "pan", "hide"), "hid Pan"),
+        (Event("u", "pan", "purchase"), "bought Pan"),
+        (Event("u", "pan", "click"), "looked closer at Pan"),
+        (Event("u", "pan", "view", value=90), "took Pan"),
+        (Event("u", "pan", "lent"), "had “lent” with Pan"),
+        (Event("u", kind="search", text="{title} & <b>"), "searched for “{title} & <b>”"),
+        (Event("u", "pan", "comment", text="heavy"), "said “heavy” about Pan"),
+        (Event("u", kind="comment", text="heavy"), "said “heavy”"),
+        (Event("u", "pan", "comment"), "had “comment” with Pan"),
+        (Event("u", kind="wish", text="a wok"), "said “a wok”"),
+    ],
+)
+def test_an_event_is_put_into_words(event: Event, said: str) -> None:
+    (found,) = gather(ITEMS["rake"], events=[event], drops=[0.5], parts={}, items=ITEMS)[:1]
+    assert found.text == said
+
+
+def test_the_words_for_events_can_be_others() -> None:
+    found = gather(
+        ITEMS["rake"],
+        events=[Event("u", "pan", "rating", value=2)],
+        drops=[0.5],
+        parts={},
+        items=ITEMS,
+        render=lambda **values: f" {values['kind']}: {values['title']} {values['value']}{values['text']}\n",
+    )
+    assert found[0].text == "rating: Pan 2"
 
 
 def test_a_named_event_really_lowers_the_score_when_it_is_gone(shop: Recommender) -> None:
@@ -65,3 +123,9 @@ def test_a_named_event_really_lowers_the_score_when_it_is_gone(shop: Recommender
         assert whole.score - without.score == pytest.approx(one.strength, abs=1e-4)
     assert causes[0].strength > 0.02
     assert causes[0].text in explanation.text
+
+
+def test_nobody_is_told_that_their_past_counted(shop: Recommender) -> None:
+    text = shop.explain("nobody", "pan").text
+    assert "without a history" in text
+    assert "what you took before" not in text

@@ -12,7 +12,6 @@ import transformers
 
 from llmrec.errors import ModelError, ScoringError
 from llmrec.models import ModelSource, Segment, TransformersLM, probing
-from llmrec.models.lm import _is_out_of_memory
 
 from .conftest import MakeModel, train_tokenizer
 
@@ -245,8 +244,35 @@ def test_running_out_of_memory_is_a_scoring_error(
     assert "batch_tokens" in caught.value.hint
 
 
-def test_other_faults_are_not_taken_for_a_lack_of_memory() -> None:
-    assert not _is_out_of_memory(RuntimeError("shapes do not fit"))
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA"), "assert triggered"),
+        (IndexError("index out of range in self"), "index out of range"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_any_other_fault_of_the_forward_pass_is_a_scoring_error_with_its_reason(
+    fault: Exception, reason: str, llama: TransformersLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(llama.model.model, "forward", fail)
+    with pytest.raises(ScoringError, match=reason) as caught:
+        llama.score(*prompt(llama))
+    assert "out of memory" not in str(caught.value)
+    assert "TORCH_USE_CUDA_DSA" not in str(caught.value)
+    assert "models.device" in caught.value.hint
+    assert caught.value.__cause__ is fault
+    monkeypatch.undo()
+    assert np.isfinite(llama.score(*prompt(llama))).all()
+
+
+def test_a_token_beyond_the_vocabulary_is_a_scoring_error(llama: TransformersLM) -> None:
+    prefix, suffixes = prompt(llama)
+    with pytest.raises(ScoringError, match="out of range"):
+        llama.score([*prefix, 10**6], suffixes)
 
 
 def test_the_trial_leaves_the_weights_as_they_were(make_model: MakeModel) -> None:

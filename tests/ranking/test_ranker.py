@@ -1,6 +1,10 @@
 """What the model is asked: within the budget, oldest events cut first, the question never."""
 
+from collections.abc import Sequence
+from hashlib import sha256
+
 import numpy as np
+import pytest
 
 from llmrec import Event, History, Item, User
 from llmrec.ranking import PromptLibrary, Ranker
@@ -27,6 +31,14 @@ class Spy(OverlapLanguageModel):
     def score(self, prefix, suffixes):  # type: ignore[no-untyped-def]
         self.prompts += [" ".join(self.words[i] for i in [*prefix, *suffix]) for suffix in suffixes]
         return super().score(prefix, suffixes)
+
+
+class WholePromptModel(OverlapLanguageModel):
+    """Its score is a hash of the whole prompt, so that another token anywhere is another score."""
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> np.ndarray:
+        digests = [sha256(repr([*prefix, *suffix]).encode()).digest() for suffix in suffixes]
+        return np.array([int.from_bytes(digest[:2], "big") / 2**14 - 2 for digest in digests], np.float32)
 
 
 def history(*item_ids: str) -> History:
@@ -78,14 +90,57 @@ def test_long_foreign_text_is_capped_and_counted() -> None:
     assert len(shared.lines[0]) < 20
 
 
-def test_branches_are_the_prompts_without_one_event() -> None:
-    model = OverlapLanguageModel()
-    asked = ranker(model)
-    known = history(*"abcabcabcabc")
+def test_one_long_attribute_hides_no_other_and_is_capped_alone() -> None:
+    model = Spy()
+    asked = ranker(model, text_tokens=8)
+    tool = Item("t", "rake", "for leaves " * 9, {"parts": "screw " * 99, "room": "garden"})
+    known = History(User("u", {"notes": "busy " * 99, "place": "Oslo"}))
+    shared = asked.shared(known, ITEMS, {"weather": "wet " * 99, "season": "autumn"})
+    _, capped = asked.score(shared, [tool])
+    (prompt,) = model.prompts
+    assert (shared.capped, capped) == (2, 2)
+    assert "offer : rake ( parts : screw screw screw screw screw screw ; room : garden ) description : for" in prompt
+    assert prompt.endswith(" description : for leaves for leaves for leaves for leaves answer :")
+    assert "busy ; place : oslo the situation : weather : wet" in prompt
+    assert "wet ; season : autumn what the customer did" in prompt
+
+
+def test_a_candidate_stays_short_however_many_attributes_it_has() -> None:
+    asked = ranker(Spy())
+    eight, many = ({f"column{place}": "x" for place in range(count)} for count in (8, 100))
+    assert asked.candidate(Item("a", "rake", attributes=eight))[1] == 0
+    assert asked.candidate(Item("a", "rake", attributes=many)) == (
+        asked.candidate(Item("a", "rake", attributes=eight))[0],
+        1,
+    )
+
+
+@pytest.mark.parametrize("taken", ["abcabcabcabc", "ab", "a"])
+def test_branches_are_the_prompts_without_one_event(taken: str) -> None:
+    asked = ranker(WholePromptModel())
+    known = history(*taken)
     branches = asked.score_without_each(asked.shared(known, ITEMS), ITEMS["a"])
     separate = [asked.score(asked.shared(known.without(event), ITEMS), [ITEMS["a"]])[0][0] for event in known.events]
-    assert len(branches) == 12
-    np.testing.assert_allclose(branches, separate, atol=0.5)
+    assert branches.tolist() == separate
+    assert len(set(separate)) == len(taken)
+    assert asked.score(asked.shared(known, ITEMS), [ITEMS["a"]])[0][0] not in separate
+
+
+def test_branches_of_a_trimmed_history_move_no_older_event_into_the_gap() -> None:
+    asked = ranker(WholePromptModel(), history_tokens=45)
+    shared = asked.shared(history(*"abcab"), ITEMS)
+    assert 1 < len(shared.lines) < 5
+    branches = asked.score_without_each(shared, ITEMS["c"])
+    left = [shared.events[:gone] + shared.events[gone + 1 :] for gone in range(len(shared.lines))]
+    separate = [asked.score(asked.shared(History(events=events), ITEMS), [ITEMS["c"]])[0][0] for events in left]
+    assert branches.tolist() == separate
+
+
+def test_the_only_event_matters_even_where_its_line_does_not_fit() -> None:
+    asked = ranker(WholePromptModel(), history_tokens=5)
+    known = history("a")
+    branches = asked.score_without_each(asked.shared(known, ITEMS), ITEMS["c"])
+    assert branches.tolist() == asked.score(asked.shared(History(), ITEMS), [ITEMS["c"]])[0].tolist()
 
 
 def test_without_any_event_there_is_no_branch() -> None:

@@ -79,6 +79,29 @@ def test_a_rollback_brings_back_what_was_live_before(releases: ReleaseStore) -> 
     assert releases.rollback().version == "rank/0002"
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '"x"', None])
+def test_a_damaged_manifest_is_refused_and_does_not_hide_the_others(
+    releases: ReleaseStore, content: str | None
+) -> None:
+    broken, whole = releases.create({}, {}), releases.create({}, {})
+    manifest = broken.directory / "manifest.json"
+    manifest.unlink()
+    if content is None:
+        manifest.mkdir()
+    else:
+        manifest.write_text(content)
+    with pytest.raises(ReleaseError, match="manifest") as caught:
+        releases.get(broken.version)
+    assert "llmrec fit" in caught.value.hint
+    assert [made.version for made in releases.list()] == [whole.version]
+
+
+@pytest.mark.parametrize("version", [None, 5, "", "rank/../../etc", "champion"])
+def test_what_is_no_version_is_refused(releases: ReleaseStore, version: object) -> None:
+    with pytest.raises(ReleaseError, match="no version"):
+        releases.promote(version)  # type: ignore[arg-type]
+
+
 def test_promoting_what_does_not_exist_changes_nothing(releases: ReleaseStore) -> None:
     releases.promote(releases.create({}, {}).version)
     with pytest.raises(ReleaseError, match="rank/0009") as caught:

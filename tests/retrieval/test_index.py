@@ -1,12 +1,14 @@
 """The item index: exact, filtered exactly, saved as a cache that is never trusted blindly."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llmrec import files
+from llmrec.errors import StoreError
 from llmrec.retrieval import index as index_module
 from llmrec.retrieval.index import IndexedItems, ItemIndex
 
@@ -93,13 +95,80 @@ def test_saved_and_loaded_it_answers_the_same(tmp_path: Path) -> None:
     assert loaded.search(query, 10) == index.search(query, 10)
 
 
-def test_saving_again_leaves_one_index_file(tmp_path: Path) -> None:
-    made(40).save(tmp_path)
-    made(41, seed=1).save(tmp_path)
-    assert len(list(tmp_path.glob("*.faiss"))) == 1
-    loaded = ItemIndex.load(tmp_path, encoder=ENCODER)
+def loaded_size(directory: Path) -> int:
+    loaded = ItemIndex.load(directory, encoder=ENCODER)
     assert loaded is not None
-    assert len(loaded) == 41
+    return len(loaded)
+
+
+def test_saving_again_removes_old_files_but_none_of_a_moment_ago(tmp_path: Path) -> None:
+    made(40).save(tmp_path)
+    (tmp_path / "a.faiss.0.tmp").write_bytes(b"left by a killed process")
+    for path in tmp_path.glob("*.faiss*"):
+        os.utime(path, (1, 1))
+    made(41, seed=1).save(tmp_path)
+    assert len(list(tmp_path.glob("*.faiss*"))) == 1
+    made(42, seed=2).save(tmp_path)
+    assert len(list(tmp_path.glob("*.faiss*"))) == 2
+    assert loaded_size(tmp_path) == 42
+
+
+def between(monkeypatch: pytest.MonkeyPatch, name: str, act: object) -> None:
+    """Let another process act once, just before this one does something with the file of that name."""
+    pending = [act]
+
+    def now(path: Path) -> None:
+        if path.name == name and pending:
+            pending.pop()()  # type: ignore[operator]
+
+    write, read = index_module.replace_file, Path.read_bytes
+    monkeypatch.setattr(index_module, "replace_file", lambda path, data: (now(path), write(path, data)))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (now(path), read(path))[1])
+
+
+def test_of_two_that_save_at_once_both_find_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    between(monkeypatch, "index.json", lambda: made(41, seed=1).save(tmp_path))
+    made(40).save(tmp_path)
+    assert loaded_size(tmp_path) == 40
+
+
+def test_a_reader_overtaken_by_a_save_reads_the_new_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(40).save(tmp_path)
+    (old,) = tmp_path.glob("*.faiss")
+    os.utime(old, (1, 1))
+    between(monkeypatch, old.name, lambda: made(41, seed=1).save(tmp_path))
+    assert loaded_size(tmp_path) == 41
+    assert not old.exists()
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush, pending = files.os.fsync, [b"the other thread's"]
+
+    def overtaken(descriptor: int) -> None:
+        flush(descriptor)
+        if pending:
+            files.replace_file(tmp_path / "file", pending.pop())
+
+    monkeypatch.setattr(files.os, "fsync", overtaken)
+    files.replace_file(tmp_path / "file", b"ours")
+    assert (tmp_path / "file").read_bytes() == b"ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_reading_tells_a_missing_index_from_a_damaged_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        ItemIndex.read(tmp_path / "nothing")
+    made(40).save(tmp_path)
+    assert ItemIndex.read(tmp_path).items.encoder == ENCODER
+    with pytest.raises(StoreError, match="another text encoder"):
+        ItemIndex.read(tmp_path, encoder="another")
+    (file,) = tmp_path.glob("*.faiss")
+    file.write_bytes(b"")
+    with pytest.raises(StoreError, match="sha256 differs"):
+        ItemIndex.read(tmp_path)
+    file.unlink()
+    with pytest.raises(StoreError, match="No such file"):
+        ItemIndex.read(tmp_path)
 
 
 def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from llmrec import Event, History
 from llmrec.data import Store, import_records
-from llmrec.retrieval import Catalogue, CatalogueKeeper, Retriever, relative_popularity
+from llmrec.retrieval import Catalogue, CatalogueKeeper, Retriever, TextSpace, relative_popularity
 from llmrec.testing import WordEncoder
 from tests.conftest import shop_items
 
@@ -24,7 +24,7 @@ def history(*item_ids: str, kind: str = "view") -> History:
 
 
 def retriever(catalogue: Catalogue, **counts: int) -> Retriever:
-    return Retriever(catalogue, relative_popularity(counts), half_life=2.0)
+    return Retriever(catalogue, TextSpace(catalogue, half_life=2.0), relative_popularity(counts))
 
 
 def test_a_gardener_is_offered_garden_things(catalogue: Catalogue) -> None:
@@ -35,7 +35,7 @@ def test_a_gardener_is_offered_garden_things(catalogue: Catalogue) -> None:
 
 
 def test_the_query_is_the_decayed_mean(catalogue: Catalogue) -> None:
-    query = retriever(catalogue).query(history("pan", "spade"))
+    query = retriever(catalogue).space.query(history("pan", "spade"))
     pan, spade = catalogue.index.vectors_of(["pan", "spade"])
     mean = spade + pan * 0.5**0.5
     np.testing.assert_allclose(query, mean / np.linalg.norm(mean), rtol=1e-5)
@@ -44,7 +44,7 @@ def test_the_query_is_the_decayed_mean(catalogue: Catalogue) -> None:
 def test_what_was_not_wanted_does_not_pull(catalogue: Catalogue) -> None:
     liked = history("spade").events + history("pan", kind="dislike").events + history("pot", kind="impression").events
     np.testing.assert_array_equal(
-        retriever(catalogue).query(History(events=liked)), retriever(catalogue).query(history("spade"))
+        retriever(catalogue).space.query(History(events=liked)), retriever(catalogue).space.query(history("spade"))
     )
 
 

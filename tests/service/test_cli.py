@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import llmrec
-from llmrec.service import cli
+from llmrec.models import ModelSource
+from llmrec.service import cli, printing
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from llmrec.workspace import Workspace
 from tests.conftest import open_shop
@@ -138,6 +139,96 @@ def test_a_bad_row_is_shown_with_file_line_value_and_reason(
     assert (report["events"]["new"], report["skipped_total"]) == (1, 2)
 
 
+def test_a_wrong_pair_is_told_what_pairs_look_like_there(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, example in (
+        (("recommend", "ann", "--where", "garden"), "genres=Comedy"),
+        (("recommend", "ann", "--context", "winter"), "season=winter"),
+        (("why", "ann", "pan", "--context", "winter"), "season=winter"),
+        (("import", "--items", "items.csv", "--rename", "title"), "userId=user_id"),
+    ):
+        assert example in failure(capsys, 2, *arguments, "-w", shop)["hint"]
+    assert "THEIRS=OURS" in failure(capsys, 2, "import", "--items", "x.csv", "--rename", "title", "-w", shop)["message"]
+
+
+def test_rank_without_a_history_names_the_options(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hint = failure(capsys, 2, "rank", "pan", "pot", "-w", shop)["hint"]
+    assert "--history" in hint
+    assert "--user" in hint
+
+
+def test_commands_in_hints_name_the_workspace(
+    tmp_path: Path, shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = str(tmp_path / "a shop")
+    assert run("init", new) == 0
+    assert f"llmrec import --items FILE -w '{new}'" in capsys.readouterr().err
+    assert f"`llmrec import --items FILE -w '{new}'`" in failure(capsys, 2, "fit", "-w", new)["hint"]
+    assert f"`llmrec import --items FILE -w {shop}`" in failure(capsys, 2, "why", "ann", "sofa", "-w", shop)["hint"]
+    monkeypatch.chdir(new)
+    assert "`llmrec import --items FILE`" in failure(capsys, 2, "fit")["hint"]
+    # A hint that names its directory already is left alone.
+    assert failure(capsys, 2, "recommend", "ann", "-w", new)["hint"].count("-w") == 1
+    assert f"llmrec init {tmp_path}`" in failure(capsys, 2, "fit", "-w", str(tmp_path))["hint"]
+
+
+def test_every_step_names_the_next_one(tmp_path: Path, shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    new, items = str(tmp_path / "new"), tmp_path / "items.csv"
+    items.write_text("item_id,title\nrake,Rake\npan,Pan\n")
+    steps = [
+        (("init", new), f"llmrec import --items FILE -w {new}"),
+        (("import", "--items", str(items), "-w", new), f"llmrec fit -w {new}"),
+        (("fit", "-w", new), f"llmrec recommend USER -w {new}"),
+        (("import", "--items", str(items), "-w", new), f"llmrec recommend USER -w {new}"),
+        (("feedback", "ann", "pan", "-w", new), f"llmrec recommend ann -w {new}"),
+        (("recommend", "ann", "--context", "a=b c", "-w", new), f"llmrec why ann rake --context 'a=b c' -w {new}"),
+    ]
+    for arguments, following in steps:
+        capsys.readouterr()
+        assert run(*arguments) == 0
+        assert following in capsys.readouterr().err
+
+
+def test_an_empty_answer_says_what_left_nothing(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> str:
+        assert run("recommend", *arguments, "-w", shop) == 0
+        return capsys.readouterr().out
+
+    assert "no item fits --where tags=. Frequent values of tags: home, garden, kitchen\n" in said(
+        "ann", "--where", "tags="
+    )
+    assert "no item fits all of --where together" in said("ann", "--where", "room=garden", "--where", "tags=kitchen")
+    for item in ("pan", "pot", "knife", "board"):
+        assert run("feedback", "ann", item, "--kind", "hide", "-w", shop) == 0
+    assert "that fits --where was seen or hidden (--seen" in said("ann", "--where", "room=kitchen")
+    assert run("feedback", "ann", "gloves", "-w", shop) == 0
+    assert "recommend: every item was seen or hidden (--seen" in said("ann")
+
+
+def test_why_explains_the_score_of_the_same_situation(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def parts(*options: str) -> tuple[dict[str, float], dict[str, float]]:
+        first = answer(capsys, "recommend", "ann", "-n", "1", *options, "-w", shop)["items"][0]
+        why = answer(capsys, "why", "ann", first["item_id"], *options, "-w", shop)
+        return first["parts"], {one["text"]: one["strength"] for one in why["evidence"] if one["kind"] == "part"}
+
+    recommended, explained = parts("--context", "wish=garden gloves")
+    assert explained == pytest.approx(recommended)
+    assert parts()[1] != pytest.approx(explained)
+
+
+@pytest.mark.parametrize("level", ["foo", "17"])
+def test_a_level_of_logging_that_does_not_exist_is_refused(
+    shop: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    monkeypatch.setenv("LLMREC_LOG", level)
+    assert "LLMREC_LOG" in failure(capsys, 2, "recommend", "ann", "-w", shop)["message"]
+
+
+@pytest.mark.parametrize("level", ["", "info", "ERROR"])
+def test_the_level_of_logging_is_no_unknown_setting(shop: str, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("LLMREC_LOG", level)
+    assert run("recommend", "ann", "-w", shop) == 0
+
+
 def test_a_locked_workspace_exits_75(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Workspace(Path(shop)).locked("test"):
         assert failure(capsys, 75, "fit", "-w", shop)["type"] == "BusyError"
@@ -169,12 +260,32 @@ def test_doctor_finds_a_whole_workspace_whole_and_a_damaged_one_damaged(
     assert run("doctor", "-w", shop, "--json") == 2
     found = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}
     assert found["release"]["state"] == "fault"
-    assert "llmrec fit" in found["release"]["detail"]
+    assert f"llmrec fit -w {shop}" in found["release"]["detail"]
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     names = {model["name"] for model in answer(capsys, "models")}
     assert names == {"smollm2-135m-instruct", "all-minilm-l6-v2"}
+
+
+@pytest.mark.parametrize("arguments", [("fetch", "--json"), ("--json", "fetch")])
+def test_fetching_models_answers_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(llmrec.models, "fetch", lambda name: ModelSource(name, tmp_path / name, "abc", "here"))
+    assert run("models", *arguments) == 0
+    fetched = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in fetched] == ["smollm2-135m-instruct", "all-minilm-l6-v2"]
+    assert fetched[0] == {"name": fetched[0]["name"], "where": str(tmp_path / fetched[0]["name"]), "sha256": "abc"}
+
+
+def test_what_does_not_fit_the_width_is_neither_cut_nor_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/a" * 120
+    printing.say(f"error: {path} is missing")
+    assert capsys.readouterr().err == f"error: {path} is missing\n"
+    printing.print_table("Models", ["name", "where"], [["one", path]])
+    cells = [line.split("│")[2].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert "".join(cells) == path
 
 
 def test_titles_cannot_write_to_the_terminal(tmp_path: Path, shop: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,3 +302,16 @@ def test_titles_cannot_write_to_the_terminal(tmp_path: Path, shop: str, capsys: 
 def test_the_program_runs_as_a_module() -> None:
     version = subprocess.run([sys.executable, "-m", "llmrec", "--version"], capture_output=True, text=True, check=True)
     assert version.stdout.strip() == llmrec.__version__
+
+
+def test_ctrl_c_while_the_program_loads_shows_no_traceback() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'llmrec.service.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from llmrec.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -1,0 +1,187 @@
+"""The parts of a recommender that are made when they are first needed, and made again when what they rest on changes.
+
+Models are loaded once. The live release is looked up at every request and loaded when it is another one; item vectors
+follow the release and the catalogue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llmrec.config import Settings
+from llmrec.data import Store
+from llmrec.errors import NotFittedError
+from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
+from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker
+from llmrec.releases import Release, ReleaseStore
+from llmrec.retrieval import (
+    Catalogue,
+    CatalogueKeeper,
+    EncodedSpace,
+    FittedEncoder,
+    Retriever,
+    Space,
+    TextSpace,
+    relative_popularity,
+)
+from llmrec.workspace import Workspace
+
+__all__ = ["Live", "Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a request needs of the live release, loaded once; `encoder` is None where it goes by texts alone."""
+
+    release: Release
+    fusion: Fusion
+    popularity: Mapping[str, float]
+    encoder: FittedEncoder | None
+
+    @classmethod
+    def load(cls, release: Release) -> Live:
+        """Read a release's parts.
+
+        Raises:
+            ReleaseError: A part is missing or was changed.
+        """
+        popularity = relative_popularity(release.part("popularity.json"))
+        return cls(release, Fusion.from_dict(release.part("fusion.json")), popularity, encoder_of(release))
+
+
+class Parts:
+    """Everything a recommender is made of; safe to share between threads.
+
+    Args:
+        workspace: The directory.
+        settings: All settings.
+        store: Users, items and events.
+        releases: What went live and what is.
+        prompts: The templates.
+        encoder: Embeds item texts; None: the configured one.
+        language_model: Ranks; None: the configured one.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        settings: Settings,
+        store: Store,
+        *,
+        releases: ReleaseStore,
+        prompts: PromptLibrary,
+        encoder: Encoder | None,
+        language_model: LanguageModel | None,
+    ) -> None:
+        self.prompts = prompts
+        self._workspace = workspace
+        self._settings = settings
+        self._store = store
+        self._releases = releases
+        self._loading = threading.RLock()
+        self._encoder = encoder
+        self._language_model = language_model
+        self._keeper: CatalogueKeeper | None = None
+        self._ranker: Ranker | None = None
+        self._live: Live | None = None
+        self._space: tuple[tuple[str, int], Space] | None = None
+
+    def catalogue(self, *, progress: bool = False) -> Catalogue:
+        """The items and their text vectors as the store has them now."""
+        with self._loading:
+            if self._keeper is None:
+                self._keeper = CatalogueKeeper(self._store, self.text_encoder(), self._workspace.index)
+        return self._keeper.current(progress=progress)
+
+    def live(self) -> Live:
+        """The live release.
+
+        Raises:
+            NotFittedError: There is none yet.
+            ReleaseError: It is damaged, or was made with another text encoder or prompt.
+        """
+        version = self._store.alias("rank")
+        if version is None:
+            root = self._workspace.root
+            raise NotFittedError(f"{root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")
+        live = self._live
+        if live is None or live.release.version != version:
+            release = self._releases.get(version)
+            release.require("text_encoder", self.text_encoder().fingerprint)
+            release.require("prompt", self.prompts.fingerprint("rank"))
+            live = self._live = Live.load(release)
+        return live
+
+    def retriever(self, live: Live, catalogue: Catalogue) -> Retriever:
+        """Finds candidates with the live release's encoder."""
+        version = (live.release.version, catalogue.version)
+        known = self._space
+        if known is None or known[0] != version:
+            known = self._space = (version, self._make_space(live, catalogue))
+        return Retriever(catalogue, known[1], live.popularity)
+
+    def _make_space(self, live: Live, catalogue: Catalogue) -> Space:
+        if live.encoder is None:
+            return TextSpace(catalogue, self._settings.retrieval.half_life)
+        return EncodedSpace(live.encoder, catalogue)
+
+    def fused(self, live: Live, llm: bool | None) -> FusedRanker:
+        """Orders candidates with the live release's weights.
+
+        Args:
+            live: The live release.
+            llm: Whether the language model ranks; None: as configured.
+
+        Raises:
+            ReleaseError: The release was made with another base model.
+        """
+        if not (self._settings.ranking.enabled if llm is None else llm):
+            return FusedRanker(live.fusion, None)
+        ranker = self.ranker()
+        live.release.require("base_model", ranker.model.sha256)
+        return FusedRanker(live.fusion, ranker)
+
+    def previous_encoder(self) -> FittedEncoder | None:
+        """The live release's encoder, if it lives among the same text vectors, to begin the next training with."""
+        champion = self._releases.champion()
+        same = champion is not None and champion.manifest["text_encoder"] == self.text_encoder().fingerprint
+        return encoder_of(champion) if champion is not None and same else None
+
+    def text_encoder(self) -> Encoder:
+        """Embeds item texts."""
+        with self._loading:
+            if self._encoder is None:
+                models = self._settings.models
+                self._encoder = TextEncoder.load(resolve(models.text_encoder, "text-encoder"), device=models.device)
+            return self._encoder
+
+    def ranker(self) -> Ranker:
+        """Asks the language model."""
+        with self._loading:
+            if self._ranker is None:
+                ranking = self._settings.ranking
+                self._ranker = Ranker(
+                    self._language_model or self._load_language_model(),
+                    self.prompts,
+                    history_tokens=ranking.history_tokens,
+                    text_tokens=ranking.text_tokens,
+                )
+            return self._ranker
+
+    def _load_language_model(self) -> LanguageModel:
+        models = self._settings.models
+        return TransformersLM.load(
+            resolve(models.language_model, "language-model"),
+            device=models.device,
+            dtype=models.dtype,
+            batch_tokens=self._settings.ranking.batch_tokens,
+        )
+
+
+def encoder_of(release: Release) -> FittedEncoder | None:
+    """The sequence encoder of a release; None where it goes by texts alone."""
+    if "encoder.json" not in release.manifest["files"]:
+        return None
+    return FittedEncoder.from_parts(release.read("encoder.safetensors"), release.part("encoder.json"))

@@ -1,0 +1,97 @@
+"""What a caller may ask, checked and made plain at the door, so that no later stage checks again."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmrec.errors import ConfigError, DataError
+from llmrec.records import AttributeValue, Event, User, checked_attributes
+
+__all__ = ["conditions", "events_of", "how_many", "item_ids_of", "situation", "user_id_of"]
+
+_MOST = 1_000
+_ONE = (str, int, float, bool)
+
+
+def user_id_of(user_id: object) -> str:
+    """A user id; users need not be stored."""
+    return User(user_id).user_id  # type: ignore[arg-type]
+
+
+def how_many(n: Any) -> int:
+    """A number of items.
+
+    Raises:
+        ConfigError: It is no whole number, or out of range.
+    """
+    try:
+        number = operator.index(n) if not isinstance(n, bool) else 0
+    except TypeError:
+        number = 0
+    if not 1 <= number <= _MOST:
+        raise ConfigError(f"n = {n!r} is not a whole number from 1 to {_MOST}", hint="ask for 10, say")
+    return number
+
+
+def situation(context: object) -> Mapping[str, AttributeValue]:
+    """The context of a request, such as {"season": "winter"}."""
+    return checked_attributes({} if context is None else context, "context")
+
+
+def conditions(where: object) -> dict[str, list[object]] | None:
+    """Conditions on attributes: each a value, or several of which any one is wanted.
+
+    Raises:
+        ConfigError: It is no mapping of such values.
+    """
+    if where is None:
+        return None
+    if not isinstance(where, Mapping):
+        raise ConfigError(f"where = {where!r} is not a mapping", hint='write where={"room": "garden"}')
+    return {str(name): _alternatives(name, value) for name, value in where.items()}
+
+
+def item_ids_of(given: object, name: str) -> list[str]:
+    """Item ids, in the order given.
+
+    Raises:
+        DataError: It is not several strings.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DataError(f"{name} = {given!r} is not a list of item ids", hint=f'write {name}=["42", "7"]')
+    ids = list(given)
+    for item_id in ids:
+        if not isinstance(item_id, str):
+            raise DataError(f"{name} holds {item_id!r}, which is no item id", hint="item ids are strings, such as '42'")
+    return ids
+
+
+def events_of(history: object, user_id: str | None) -> tuple[Event, ...]:
+    """A history given as item ids or events, as events; what the user was only shown is left out.
+
+    Raises:
+        DataError: It is neither.
+    """
+    if isinstance(history, str | bytes) or not isinstance(history, Iterable):
+        raise DataError(f"history = {history!r} is not a list", hint='write history=["42", "7"], newest last')
+    who = user_id or "anonymous"
+    events = [one if isinstance(one, Event) else Event(who, _item_id(one)) for one in history]
+    return tuple(event for event in events if event.is_behaviour)
+
+
+def _item_id(given: object) -> str:
+    return item_ids_of([given], "history")[0]
+
+
+def _alternatives(name: object, value: Any) -> list[object]:
+    plain = value.tolist() if hasattr(value, "tolist") else value  # numpy and pandas
+    values = list(plain) if isinstance(plain, list | tuple | set | frozenset) else [plain]
+    for one in values:
+        if not isinstance(one, _ONE):
+            raise ConfigError(
+                f"where: {name} = {value!r} is neither a text, a number, a truth value nor a list of such",
+                hint='write where={"room": ["garden", "terrace"]}',
+            )
+    return values

@@ -1,0 +1,314 @@
+"""Training of the sequence encoder: next-item prediction by softmax cross-entropy over the whole catalogue.
+
+Every position of every sequence is a target. Above `FULL_SOFTMAX` items the softmax is over the batch's own targets
+and a uniform sample, with each logit corrected by the log of how often it is drawn (logQ, Bengio and Senecal 2003).
+Training stops when validation N@10 has not improved for a while, and keeps the best weights. After every epoch all of
+its state goes into one file, so a run that was interrupted or killed goes on from there; the random numbers of an
+epoch follow from the seed and its number, so it goes on exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from llmrec.files import replace_file
+from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
+from llmrec.retrieval.sequences import EventArrays, batches_by_length
+
+__all__ = ["FULL_SOFTMAX", "EncoderTraining", "TrainingExamples", "TrainingOptions", "train"]
+
+FULL_SOFTMAX = 50_000
+_SAMPLED = 8_192
+_VALIDATION_USERS = 2_000
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How to train.
+
+    Args:
+        epochs: How many at most.
+        patience: Stop after so many epochs without a better validation N@10.
+        batch_size: Users a step.
+        learning_rate: Of AdamW, after a warm-up of 100 steps.
+        weight_decay: Of AdamW.
+        label_smoothing: Share of the target's mass spread over all items.
+        seed: Same data, options, seed and machine: same weights.
+        device: Where.
+    """
+
+    epochs: int = 120
+    patience: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    seed: int = 7
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExamples:
+    """What to learn from.
+
+    Args:
+        users: Each user's events, oldest first, without the one held out for validation.
+        targets: For each user the row of the item that came next, or -1.
+        texts: Text vectors of all items, float32 [items, text_dimension].
+        kinds: How many kinds of events there are.
+        fingerprint: What identifies the data, so that a checkpoint of other data is not taken up.
+    """
+
+    users: Sequence[EventArrays]
+    targets: NDArray[np.int64]
+    texts: NDArray[np.float32]
+    kinds: int
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class EncoderTraining:
+    """Where a run stands: how far, how good, and the best weights so far."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_ndcg: float = -1.0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+
+
+def train(
+    examples: TrainingExamples,
+    config: EncoderConfig,
+    options: TrainingOptions,
+    *,
+    checkpoint: Path | None = None,
+    start_from: dict[str, Tensor] | None = None,
+    progress: bool = False,
+) -> tuple[SequenceEncoder, EncoderTraining]:
+    """Train an encoder, or go on where an interrupted run of the same data and options stopped.
+
+    Args:
+        examples: What to learn from.
+        config: The shape of the encoder.
+        options: How to train.
+        checkpoint: The file that an interrupted run goes on from; removed when training is done.
+        start_from: Weights to begin with instead of random ones, where their shapes fit (a warm start).
+        progress: Show a bar on a terminal.
+    """
+    run = _Run(examples, config, options)
+    run.warm_start(start_from or {})
+    if checkpoint is not None:
+        run.resume(checkpoint)
+    with tqdm(total=options.epochs, initial=run.state.epoch, unit="epoch", disable=None if progress else True) as bar:
+        while run.state.epoch < options.epochs and not run.is_over():
+            run.epoch()
+            bar.update()
+            bar.set_postfix(loss=f"{run.state.losses[-1]:.3f}", best=f"{run.state.best_ndcg:.4f}")
+            if checkpoint is not None:
+                run.save(checkpoint)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return run.finished(), run.state
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(self, examples: TrainingExamples, config: EncoderConfig, options: TrainingOptions) -> None:
+        self.examples = examples
+        self.options = options
+        self.state = EncoderTraining()
+        self.identity = json.dumps([examples.fingerprint, asdict(config), asdict(options)], sort_keys=True)
+        torch.manual_seed(options.seed)
+        items, text_dimension = examples.texts.shape
+        self.model = SequenceEncoder(config, items=items, text_dimension=text_dimension, kinds=examples.kinds)
+        self.model.to(options.device)
+        self.texts = torch.from_numpy(examples.texts).to(options.device)
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
+        )
+        self.places = np.array([place for place, user in enumerate(examples.users) if len(user) > 1], dtype=np.int64)
+        self.steps = 0
+        counts = np.bincount(np.concatenate([user.rows for user in examples.users]), minlength=items)
+        self.popularity = torch.from_numpy(counts / counts.sum()).to(options.device, torch.float32)
+
+    def warm_start(self, weights: dict[str, Tensor]) -> None:
+        """Begin with given weights; items that came since keep the id vectors they were made with."""
+        own = self.model.state_dict()
+        known = weights.get("ids.weight")
+        if known is not None and len(known) < len(own["ids.weight"]):
+            weights = {**weights, "ids.weight": torch.cat([known, own["ids.weight"][len(known) :]])}
+        fitting = {name: weight for name, weight in weights.items() if name in own and own[name].shape == weight.shape}
+        self.model.load_state_dict(fitting, strict=False)
+
+    def is_over(self) -> bool:
+        return not len(self.places) or self.state.epoch - self.state.best_epoch >= self.options.patience
+
+    def epoch(self) -> None:
+        """One pass over all users, and validation."""
+        number = self.state.epoch + 1
+        torch.manual_seed(self.options.seed * 100_003 + number)
+        generator = np.random.default_rng([self.options.seed, number])
+        longest = self.model.config.max_events
+        lengths = np.array([min(len(self.examples.users[place]), longest) for place in self.places])
+        self.model.train()
+        total = targets = 0.0
+        for batch in batches_by_length(lengths, self.options.batch_size, generator):
+            users = [self._window(self.examples.users[place], generator) for place in self.places[batch]]
+            loss, count = self._step(EventBatch.of(users, self.options.device), generator)
+            total, targets = total + loss * count, targets + count
+        self.state.epoch = number
+        self.state.losses.append(total / targets)
+        self._validate(number)
+
+    def _window(self, user: EventArrays, generator: np.random.Generator) -> EventArrays:
+        """The newest events of a long sequence most of the time, else a stretch of it from anywhere."""
+        spare = len(user) - (self.model.config.max_events + 1)
+        if spare <= 0:
+            return user
+        start = spare if generator.random() < 0.5 else int(generator.integers(spare + 1))
+        return user[start : start + self.model.config.max_events + 1]
+
+    def _step(self, events: EventBatch, generator: np.random.Generator) -> tuple[float, int]:
+        inputs, target = _shifted(events)
+        items = self.model.item_vectors(self.texts)
+        states = self.model(inputs, items)[inputs.mask]
+        loss = self._loss(states, items, target[inputs.mask], generator)
+        self.steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * min(1.0, self.steps / 100)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return float(loss.detach()), len(states)
+
+    def _loss(self, states: Tensor, items: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
+        if len(items) <= FULL_SOFTMAX:
+            return nn.functional.cross_entropy(states @ items.T, target, label_smoothing=self.options.label_smoothing)
+        drawn = torch.from_numpy(generator.integers(len(items), size=_SAMPLED)).to(target.device)
+        return _sampled_cross_entropy(states, items, target, drawn, self.popularity)
+
+    def _validate(self, number: int) -> None:
+        places = [
+            place
+            for place, target in enumerate(self.examples.targets)
+            if target >= 0 and len(self.examples.users[place])
+        ]
+        ranks = list(self._ranks(places[:_VALIDATION_USERS]))
+        ndcg = sum(1 / math.log2(rank + 2) for rank in ranks if rank < 10) / max(len(ranks), 1)
+        if ndcg > self.state.best_ndcg:
+            self.state.best_ndcg, self.state.best_epoch = ndcg, number
+            self.state.best = {name: weight.detach().clone() for name, weight in self.model.state_dict().items()}
+
+    @torch.inference_mode()
+    def _ranks(self, places: Sequence[int]) -> Iterator[int]:
+        """The place, from 0, of each user's held-out item among all items they have not met."""
+        self.model.eval()
+        items = self.model.item_vectors(self.texts)
+        order = sorted(places, key=lambda place: len(self.examples.users[place]))
+        for start in range(0, len(order), 128):
+            part = order[start : start + 128]
+            users = [self.examples.users[place][-self.model.config.max_events :] for place in part]
+            events = EventBatch.of(users, self.options.device)
+            states = self.model(events, items)[torch.arange(len(part)), events.mask.sum(dim=1) - 1]
+            scores = states @ items.T
+            for row, place in zip(scores, part, strict=True):
+                target = int(self.examples.targets[place])
+                wanted = row[target].clone()
+                row[torch.from_numpy(self.examples.users[place].rows).to(row.device)] = -torch.inf
+                yield int((row > wanted).sum())
+
+    def save(self, path: Path) -> None:
+        """All of the run's state in one file, replaced at once."""
+        state = self.state
+        tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": weight for name, weight in state.best.items()}
+        for place, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
+        about = {
+            "identity": self.identity, "epoch": state.epoch, "best_epoch": state.best_epoch,
+            "best_ndcg": state.best_ndcg, "losses": state.losses, "steps": self.steps,
+        }  # fmt: skip
+        contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        replace_file(path, save_tensors(contiguous, {"about": json.dumps(about)}))
+
+    def resume(self, path: Path) -> None:
+        """Take up an interrupted run, if the file holds one of the same data, shape and options."""
+        if not path.exists():
+            return
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = json.loads(file.metadata()["about"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            _logger.warning("the interrupted training in %s cannot be read, starting anew: %s", path, error)
+            return
+        if about["identity"] != self.identity:
+            _logger.info("the interrupted training in %s was of other data or settings; starting anew", path)
+            return
+        self.model.load_state_dict(_under("model.", tensors))
+        moments = self.optimizer.state_dict()
+        for name, tensor in _under("optimizer.", tensors).items():
+            place, _, moment = name.partition(".")
+            moments["state"].setdefault(int(place), {})[moment] = tensor
+        self.optimizer.load_state_dict(moments)
+        self.steps = about["steps"]
+        self.state = EncoderTraining(
+            about["epoch"], about["best_epoch"], about["best_ndcg"], _under("best.", tensors), about["losses"]
+        )
+
+    def finished(self) -> SequenceEncoder:
+        if self.state.best:
+            self.model.load_state_dict(self.state.best)
+        return self.model.eval()
+
+
+def _shifted(events: EventBatch) -> tuple[EventBatch, Tensor]:
+    """All events but the last of each sequence as inputs, and the item after each of them as target."""
+    inputs = EventBatch(
+        rows=events.rows[:, :-1],
+        kinds=events.kinds[:, :-1],
+        values=events.values[:, :-1],
+        has_value=events.has_value[:, :-1],
+        gaps=events.gaps[:, :-1],
+        mask=events.mask[:, 1:],
+    )
+    return inputs, events.rows[:, 1:]
+
+
+def _sampled_cross_entropy(states: Tensor, items: Tensor, target: Tensor, drawn: Tensor, popularity: Tensor) -> Tensor:
+    """Softmax over the batch's targets and a uniform sample, each logit less the log of how often it is to be expected.
+
+    Args:
+        states: [targets, dimension].
+        items: [items, dimension].
+        target: Rows of the items that came next, [targets].
+        drawn: Rows of a uniform sample.
+        popularity: Each item's share of all targets, [items].
+    """
+    candidates = torch.unique(torch.cat([target, drawn]))
+    expected = len(target) * popularity[candidates] + len(drawn) / len(items)
+    logits = states @ items[candidates].T - expected.log()
+    return nn.functional.cross_entropy(logits, torch.searchsorted(candidates, target))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,162 @@
+"""The encoder learns what follows what, from ids and from texts; a run that was cut off goes on as if it was not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llmrec.retrieval import training
+from llmrec.retrieval.encoder import EncoderConfig, EventBatch
+from llmrec.retrieval.sequences import EventArrays, EventVocabulary
+from llmrec.retrieval.training import TrainingExamples, TrainingOptions, train
+
+ITEMS = 12
+CONFIG = EncoderConfig(dimension=16, layers=1, heads=2, max_events=8, dropout=0.0)
+OPTIONS = TrainingOptions(epochs=60, patience=30, batch_size=4, learning_rate=3e-3, label_smoothing=0.0)
+
+
+def arrays(rows: list[int]) -> EventArrays:
+    known = np.array(rows)
+    empty = np.full(len(rows), np.nan)
+    return EventVocabulary(("view",)).encode(rows=known, kinds=["view"] * len(rows), values=empty, times=empty)
+
+
+def ring(users: int = 48, length: int = 7, seed: int = 0) -> TrainingExamples:
+    """After item i always comes item i + 1: whoever learnt that ranks it first."""
+    starts = np.random.default_rng(seed).integers(ITEMS, size=users)
+    sequences = [[int(start + step) % ITEMS for step in range(length)] for start in starts]
+    texts = np.eye(ITEMS, 20, dtype=np.float32)
+    return TrainingExamples(
+        users=[arrays(rows) for rows in sequences],
+        targets=np.array([(rows[-1] + 1) % ITEMS for rows in sequences]),
+        texts=texts,
+        kinds=1,
+        fingerprint="ring",
+    )
+
+
+@pytest.mark.parametrize("network", ["attention", "gru"])
+def test_it_learns_what_follows_what(network: str) -> None:
+    model, state = train(ring(), replace(CONFIG, network=network), OPTIONS)  # type: ignore[arg-type]
+    assert state.losses[-1] < state.losses[0] / 2
+    assert state.best_ndcg > 0.9
+    items = model.item_vectors(torch.from_numpy(ring().texts))
+    scores = items.detach().numpy() @ model.user_vector(arrays([3, 4, 5]), items)
+    scores[[3, 4, 5]] = -np.inf  # what was met is left out, in validation as in serving
+    assert int(scores.argmax()) == 6
+
+
+def test_the_sampled_softmax_learns_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "FULL_SOFTMAX", 4)
+    monkeypatch.setattr(training, "_SAMPLED", 6)
+    _, state = train(ring(), CONFIG, OPTIONS)
+    assert state.best_ndcg > 0.9
+
+
+def test_sampling_every_item_is_the_full_softmax() -> None:
+    states, items = torch.randn(5, 8), torch.randn(10, 8)
+    target, popularity = torch.tensor([1, 3, 3, 7, 9]), torch.zeros(10)
+    sampled = training._sampled_cross_entropy(states, items, target, torch.arange(10), popularity)
+    full = torch.nn.functional.cross_entropy(states @ items.T, target)
+    assert float(sampled) == pytest.approx(float(full), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
+    short = replace(OPTIONS, epochs=2)
+    (one, _), (same, _) = train(ring(), CONFIG, short), train(ring(), CONFIG, short)
+    other, _ = train(ring(), CONFIG, replace(short, seed=8))
+    for name, weight in one.state_dict().items():
+        assert torch.equal(weight, same.state_dict()[name])
+    assert not torch.equal(one.ids.weight, other.ids.weight)
+
+
+def test_an_interrupted_training_goes_on_as_if_it_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=5))
+    checkpoint = tmp_path / "encoder.safetensors"
+    real = training._Run.epoch
+
+    def cut_off(run: training._Run) -> None:
+        if run.state.epoch == 3:
+            raise KeyboardInterrupt
+        real(run)
+
+    monkeypatch.setattr(training._Run, "epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(ring(), CONFIG, replace(OPTIONS, epochs=5), checkpoint=checkpoint)
+    assert checkpoint.exists()
+    epochs: list[int] = []
+
+    def counted(run: training._Run) -> None:
+        epochs.append(run.state.epoch + 1)
+        real(run)
+
+    monkeypatch.setattr(training._Run, "epoch", counted)
+    resumed, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=5), checkpoint=checkpoint)
+    assert epochs == [4, 5]
+    assert not checkpoint.exists()
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("other", ["data", "options", "garbage"])
+def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path: Path, other: str) -> None:
+    checkpoint = tmp_path / "encoder.safetensors"
+    run = training._Run(ring(), CONFIG, OPTIONS)
+    run.epoch()
+    run.save(checkpoint)
+    if other == "garbage":
+        checkpoint.write_bytes(b"\x00" * 100)
+    examples = replace(ring(), fingerprint="other") if other == "data" else ring()
+    options = replace(OPTIONS, epochs=29) if other == "options" else OPTIONS
+    fresh = training._Run(examples, CONFIG, options)
+    fresh.resume(checkpoint)
+    assert fresh.state.epoch == 0
+
+
+def test_training_stops_when_it_no_longer_gets_better() -> None:
+    _, state = train(ring(), CONFIG, replace(OPTIONS, epochs=200, patience=3))
+    assert state.epoch == state.best_epoch + 3
+
+
+def test_a_warm_start_keeps_what_was_known_and_makes_room_for_new_items() -> None:
+    model, _ = train(ring(), CONFIG, OPTIONS)
+    more = replace(ring(), texts=np.eye(ITEMS + 2, 20, dtype=np.float32))
+    run = training._Run(more, CONFIG, OPTIONS)
+    run.warm_start(model.state_dict())
+    assert torch.equal(run.model.ids.weight[:ITEMS], model.ids.weight)
+    assert len(run.model.ids.weight) == ITEMS + 2
+
+
+def test_states_never_see_what_comes_later() -> None:
+    model, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=1))
+    items = model.item_vectors(torch.from_numpy(ring().texts))
+    with torch.inference_mode():
+        whole = model(EventBatch.of([arrays([1, 2, 3, 4, 5])]), items)
+        beginning = model(EventBatch.of([arrays([1, 2, 3])]), items)
+    assert torch.allclose(whole[:, :3], beginning, atol=1e-5)
+
+
+def test_a_users_vector_does_not_depend_on_company() -> None:
+    model, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=1))
+    items = model.item_vectors(torch.from_numpy(ring().texts))
+    with torch.inference_mode():
+        together = model(EventBatch.of([arrays([1, 2]), arrays([5, 6, 7, 8])]), items)[0, 1].numpy()
+    np.testing.assert_allclose(model.user_vector(arrays([1, 2]), items), together, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["attention", "gru"])
+def test_attention_weights_sum_to_one_over_what_is_read(network: str) -> None:
+    model, _ = train(ring(), replace(CONFIG, network=network), replace(OPTIONS, epochs=1))  # type: ignore[arg-type]
+    items = model.item_vectors(torch.from_numpy(ring().texts))
+    weights = model.attention(arrays(list(range(ITEMS))), items)
+    assert weights.shape == (ITEMS,)
+    assert weights.sum() == pytest.approx(1.0, abs=1e-5)
+    assert (weights[: ITEMS - CONFIG.max_events] == 0).all()
+
+
+def test_nobody_to_learn_from_gives_an_untrained_encoder() -> None:
+    lonely = replace(ring(), users=[arrays([1])], targets=np.array([-1]))
+    _, state = train(lonely, CONFIG, OPTIONS)
+    assert state.epoch == 0

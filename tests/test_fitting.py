@@ -1,0 +1,131 @@
+"""A fit with enough behaviour trains a sequence encoder; requests, new items and the next fit build on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec import Event, Item, Recommender
+from llmrec.errors import ReleaseError
+from llmrec.retrieval import training
+from llmrec.testing import OverlapLanguageModel, WordEncoder
+
+STEPS = 10
+SETTINGS = {
+    "encoder": {
+        "minimum_events": 100, "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "batch_size": 4,
+        "learning_rate": 3e-3, "epochs": 12, "max_events": 8,
+    },
+    "fit": {"calibration_users": 4},
+}  # fmt: skip
+PARTS = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel()}
+
+
+@pytest.fixture
+def courses(tmp_path: Path) -> Iterator[Recommender]:
+    """Courses in steps: whoever took step i takes step i + 1 next, which no title tells."""
+    with Recommender.create(tmp_path / "courses", SETTINGS, **PARTS) as rec:
+        names = ["Amber", "Birch", "Coral", "Delta", "Ember", "Fjord", "Grove", "Heath", "Islet", "Jetty"]
+        rec.add_items([Item(f"s{step}", name, attributes={"level": step // 4}) for step, name in enumerate(names)])
+        starts = np.random.default_rng(0).integers(STEPS, size=40)
+        rec.add_events(
+            [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(5)]
+        )
+        yield rec
+
+
+def test_the_encoder_learns_what_follows_and_a_new_event_moves_the_next_answer(courses: Recommender) -> None:
+    release = courses.fit()
+    assert {"encoder.json", "encoder.safetensors"} <= set(release.manifest["files"])
+    assert release.manifest["metrics"]["validation_ndcg@10"] > 0.7
+    user = next(user.user_id for user in courses.users())
+    for _ in range(2):
+        last = int(str(courses.history(user).events[-1].item_id)[1:])
+        answer = courses.recommend(user, llm=False)
+        wanted = f"s{(last + 1) % STEPS}"
+        assert wanted in [one.item.item_id for one in answer.items][:2]
+        assert answer.trace.path == "history"
+        courses.feedback(Event(user, wanted))
+
+
+def test_a_new_item_is_retrievable_without_a_fit(courses: Recommender) -> None:
+    courses.fit()
+    courses.add_items([Item("new", "Amber Birch Coral")])
+    assert "new" in [one.item.item_id for one in courses.recommend("u1", n=20).items]
+
+
+def test_a_reopened_recommender_answers_the_same(courses: Recommender) -> None:
+    courses.fit()
+    before = courses.recommend("u1").items
+    with Recommender.open(courses.workspace.root, **PARTS) as again:
+        assert again.recommend("u1").items == before
+
+
+def test_the_next_fit_begins_with_the_last_encoder(courses: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    courses.fit()
+    given: list[int] = []
+    real = training._Run.warm_start
+
+    def seen(run: training._Run, weights: dict) -> None:  # type: ignore[type-arg]
+        given.append(len(weights))
+        real(run, weights)
+
+    monkeypatch.setattr(training._Run, "warm_start", seen)
+    courses.add_items([Item("new", "Amber Birch Coral")])
+    courses.fit()
+    assert given[0] > 0
+
+
+def test_an_interrupted_training_leaves_the_release_and_goes_on_at_the_next_fit(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courses.fit()
+    before = courses.recommend("u1").items
+    courses.feedback(Event("u1", "s3"))
+    courses.feedback(Event("u2", "s3"))
+    serving = courses.recommend("u1").items
+    real, epochs = training._Run.epoch, []
+
+    def cut_off(run: training._Run) -> None:
+        if run.state.epoch == 4:
+            raise KeyboardInterrupt
+        real(run)
+
+    monkeypatch.setattr(training._Run, "epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        courses.fit()
+    assert before != serving == courses.recommend("u1").items
+    assert (courses.workspace.training / "encoder.safetensors").exists()
+
+    def counted(run: training._Run) -> None:
+        epochs.append(run.state.epoch + 1)
+        real(run)
+
+    monkeypatch.setattr(training._Run, "epoch", counted)
+    assert courses.fit().version == "rank/0002"
+    assert epochs[0] == 5
+    assert not (courses.workspace.training / "encoder.safetensors").exists()
+
+
+def test_with_little_behaviour_or_by_wish_texts_alone_are_used(courses: Recommender) -> None:
+    settings = {"encoder": {"network": "none"}}
+    with Recommender.open(courses.workspace.root, settings, **PARTS) as rec:
+        assert "encoder.json" not in rec.fit().manifest["files"]
+        assert rec.recommend("u1").items
+
+
+def test_the_gru_serves_as_well(courses: Recommender) -> None:
+    with Recommender.open(courses.workspace.root, {"encoder": {"network": "gru"}}, **PARTS) as rec:
+        rec.fit()
+        assert rec.recommend("u1").trace.path == "history"
+
+
+def test_a_changed_encoder_file_is_refused(courses: Recommender) -> None:
+    release = courses.fit()
+    file = release.directory / "encoder.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with Recommender.open(courses.workspace.root, **PARTS) as again, pytest.raises(ReleaseError, match="was changed"):
+        again.recommend("u1")
