@@ -11,6 +11,9 @@ __all__ = ["word"]
 _NEGLIGIBLE = 0.02
 """Log-odds: a smaller change moves a chance of one half by less than half a percent."""
 
+_MINOR = 0.2
+"""An event with less than this share of the strongest one's effect is left to the bars."""
+
 _POPULAR = 0.8
 """Of `relative_popularity`, whose scale is logarithmic: where the top item has 500 events this takes 144, and where it
 has two, both of them; one event makes nothing popular."""
@@ -40,7 +43,9 @@ def word(
         popular: How popular the item is, relative to the most popular one: 0 to 1.
         known: How many events of the user are known.
     """
-    events = [one for one in evidence if one.kind == "event" and abs(one.strength) >= _NEGLIGIBLE]
+    strengths = [abs(one.strength) for one in evidence if one.kind == "event"]
+    worth_naming = max(_NEGLIGIBLE, _MINOR * max(strengths, default=0.0))
+    events = [one for one in evidence if one.kind == "event" and abs(one.strength) >= worth_naming]
     shared = [one.text for one in evidence if one.kind == "attribute"]
     return render(
         title=item.title,

@@ -44,6 +44,12 @@ def test_the_text_names_causes_and_what_spoke_against() -> None:
     assert "-0.50" in text
 
 
+def test_what_is_minor_beside_the_strongest_is_not_named() -> None:
+    text = words(2.0, 0.1)
+    assert "Spade" in text
+    assert "Pan" not in text
+
+
 def test_when_nothing_mattered_it_says_so() -> None:
     assert "does not rest on any single thing" in words(0.001, -0.001)
 

@@ -1,0 +1,28 @@
+"""The README's Python runs as it stands, with the real models."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_python_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, more = blocks()
+    names: dict[str, object] = {"table": [{"item_id": "pot", "title": "Soup pot", "room": "terrace"}]}
+    exec(first, names)  # noqa: S102 - the README is ours
+    out = capsys.readouterr().out
+    assert "Frying pan" in out
+    assert "because you bought Leaf rake" in out or "does not rest on" in out
+    exec(more, names)  # noqa: S102
+    rec = names["rec"]
+    assert {item.item_id for item in rec.items()} == {"rake", "pan", "hose", "pot"}  # type: ignore[attr-defined]
+    rec.close()  # type: ignore[attr-defined]
