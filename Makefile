@@ -37,7 +37,7 @@ format: $(VENV)/.installed  ## put the source in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed  ## time the set-up's parts and one recommendation on this machine
+bench: $(VENV)/.installed  ## time a recommendation, and packed against separate scoring, on the demo's workspace
 	$(BIN)/python scripts/bench_demo.py $(ARGS)
 
 lock:  ## renew constraints.txt: the versions a fresh installation takes today, with torch where it is

@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from llmrec.errors import ConfigError
 
@@ -103,6 +103,12 @@ class EncoderSettings(_Section):
     """Users a step."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     """Of AdamW."""
+
+    @model_validator(mode="after")
+    def _heads_divide_the_dimension(self) -> Self:
+        if self.dimension % self.heads:
+            raise ValueError(f"heads = {self.heads} do not divide dimension = {self.dimension}")
+        return self
 
 
 class RankingSettings(_Section):

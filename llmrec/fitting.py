@@ -31,7 +31,6 @@ from llmrec.retrieval import (
     TextSpace,
     TrainingOptions,
     fit_encoder,
-    relative_popularity,
 )
 
 __all__ = ["Fit"]
@@ -71,27 +70,35 @@ class Fit:
         """
         snapshot = self.store.last_sequence()
         popularity = self.store.item_counts()
-        fitted, training = self._encoder(previous)
+        fitted, training = self._encoder(previous, snapshot)
         space: Space = (
             EncodedSpace(fitted, self.catalogue)
             if fitted
             else TextSpace(self.catalogue, self.settings.retrieval.half_life)
         )
-        retriever = Retriever(self.catalogue, space, relative_popularity(popularity))
+        retriever = Retriever(self.catalogue, space, popularity)
         parts: dict[str, object] = {
-            "fusion.json": self._fusion(retriever).to_dict(),
+            "fusion.json": self._fusion(retriever, 3 if fitted else 2).to_dict(),
             "popularity.json": popularity,
             **(fitted.to_parts() if fitted else {}),
         }
-        return releases.create(parts, self._manifest(prompt, snapshot, training))
+        release = releases.create(parts, self._manifest(prompt, snapshot, training))
+        self.checkpoint.unlink(missing_ok=True)
+        return release
 
-    def _encoder(self, previous: FittedEncoder | None) -> tuple[FittedEncoder | None, EncoderTraining | None]:
+    def _encoder(
+        self, previous: FittedEncoder | None, snapshot: int
+    ) -> tuple[FittedEncoder | None, EncoderTraining | None]:
         wanted = self.settings.encoder
-        if wanted.network == "none" or sum(self.store.item_counts().values()) < wanted.minimum_events:
+        if wanted.network == "none":
+            return None, None
+        behaviour = list(self._behaviour(snapshot))
+        # What is learnt from is one event after another.
+        if sum(len(events) - 1 for events in behaviour) < max(wanted.minimum_events, 1):
             return None, None
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         return fit_encoder(
-            self._behaviour(),
+            behaviour,
             self.catalogue,
             _shape(wanted),
             self._options(),
@@ -111,12 +118,16 @@ class Fit:
             device=str(choose_device(self.settings.models.device)),
         )
 
-    def _behaviour(self) -> Iterator[list[Event]]:
+    def _behaviour(self, snapshot: int) -> Iterator[list[Event]]:
+        """What each user took, up to the snapshot; what they refused is no example of what is taken next."""
         for user_id in self.store.users_with_history(1):
-            yield [event for event in self.store.events(user_id, behaviour=True) if event.item_id]
+            events = self.store.events(user_id, before=snapshot + 1, behaviour=True)
+            taken = [event for event in events if event.item_id in self.catalogue.items and not event.is_negative]
+            if taken:
+                yield taken
 
-    def _fusion(self, retriever: Retriever) -> Fusion:
-        requests = judge(self._held_out(), retriever, self.settings.retrieval.candidates)
+    def _fusion(self, retriever: Retriever, minimum: int) -> Fusion:
+        requests = judge(self._held_out(minimum), retriever, self.settings.retrieval.candidates)
         hits = [request for request in requests if request.taken is not None]
         asked = hits[: self.settings.fit.calibration_users]
         if self.ranker is not None:
@@ -129,9 +140,13 @@ class Fit:
             prior_retrieval=retriever.space.prior_weight,
         )
 
-    def _held_out(self) -> Iterator[History]:
-        """Histories of a sample of users, whose newest event is on a wanted item and is not the only one."""
-        user_ids = self.store.users_with_history(2)
+    def _held_out(self, minimum: int) -> Iterator[History]:
+        """Histories of a sample of users whose newest event is on a wanted item that a request could have offered.
+
+        Args:
+            minimum: How many events on items a user has at least; the encoder's training spares the newest of three.
+        """
+        user_ids = self.store.users_with_history(minimum)
         random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret
         for user_id in user_ids[:_HELD_OUT_USERS]:
             history = self.history(user_id)
@@ -139,7 +154,10 @@ class Fit:
             events = tuple(
                 event for event in history.events if event.item_id is None or event.item_id in self.catalogue.items
             )
-            if len(events) > 1 and events[-1].item_id and not events[-1].is_negative:
+            if len(events) < 2 or not events[-1].item_id or events[-1].is_negative:
+                continue
+            met = {event.item_id for event in events[:-1]}
+            if events[-1].item_id not in met or not self.settings.retrieval.filter_seen:
                 yield History(history.user, events)
 
     def _manifest(self, prompt: str, snapshot: int, training: EncoderTraining | None) -> dict[str, Any]:

@@ -6,13 +6,14 @@ follow the release and the catalogue.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llmrec.config import Settings
 from llmrec.data import Store
-from llmrec.errors import NotFittedError
+from llmrec.errors import NotFittedError, ReleaseError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker
 from llmrec.releases import Release, ReleaseStore
@@ -30,13 +31,24 @@ from llmrec.workspace import Workspace
 
 __all__ = ["Live", "Parts"]
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a request needs of the live release, loaded once; `encoder` is None where it goes by texts alone."""
+    """What a request needs of the live release, loaded once.
+
+    Args:
+        release: The release.
+        fusion: Its weights.
+        counts: Events on each item when it was made.
+        popularity: The same, from 0 to 1.
+        encoder: Its sequence encoder; None where it goes by texts alone.
+    """
 
     release: Release
     fusion: Fusion
+    counts: Mapping[str, int]
     popularity: Mapping[str, float]
     encoder: FittedEncoder | None
 
@@ -47,8 +59,9 @@ class Live:
         Raises:
             ReleaseError: A part is missing or was changed.
         """
-        popularity = relative_popularity(release.part("popularity.json"))
-        return cls(release, Fusion.from_dict(release.part("fusion.json")), popularity, encoder_of(release))
+        counts = release.part("popularity.json")
+        fusion = Fusion.from_dict(release.part("fusion.json"))
+        return cls(release, fusion, counts, relative_popularity(counts), encoder_of(release))
 
 
 class Parts:
@@ -120,7 +133,7 @@ class Parts:
         known = self._space
         if known is None or known[0] != version:
             known = self._space = (version, self._make_space(live, catalogue))
-        return Retriever(catalogue, known[1], live.popularity)
+        return Retriever(catalogue, known[1], live.counts)
 
     def _make_space(self, live: Live, catalogue: Catalogue) -> Space:
         if live.encoder is None:
@@ -144,10 +157,15 @@ class Parts:
         return FusedRanker(live.fusion, ranker)
 
     def previous_encoder(self) -> FittedEncoder | None:
-        """The live release's encoder, if it lives among the same text vectors, to begin the next training with."""
-        champion = self._releases.champion()
-        same = champion is not None and champion.manifest["text_encoder"] == self.text_encoder().fingerprint
-        return encoder_of(champion) if champion is not None and same else None
+        """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""
+        try:
+            champion = self._releases.champion()
+            if champion is None or champion.manifest.get("text_encoder") != self.text_encoder().fingerprint:
+                return None
+            return encoder_of(champion)
+        except ReleaseError as error:
+            _logger.warning("the live release cannot be built on, so the training begins anew: %s", error)
+            return None
 
     def text_encoder(self) -> Encoder:
         """Embeds item texts."""

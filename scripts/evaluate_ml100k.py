@@ -61,6 +61,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--html", type=Path)
     arguments = parser.parse_args()
+    for output in (arguments.json, arguments.html):
+        if output:
+            output.parent.mkdir(parents=True, exist_ok=True)  # now, not after hours of training
     data = fetch_dataset("ml-100k")
     interactions = interactions_from_files(data, data)
     texts = [item.text for item in read_items(data)]

@@ -1,5 +1,6 @@
 """A fit with enough behaviour trains a sequence encoder; requests, new items and the next fit build on it."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender
-from llmrec.errors import ReleaseError
+from llmrec.errors import ConfigError, ReleaseError
+from llmrec.fitting import Fit
+from llmrec.ranking import Fusion
 from llmrec.retrieval import training
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 
@@ -129,3 +132,70 @@ def test_a_changed_encoder_file_is_refused(courses: Recommender) -> None:
     file.write_bytes(data)
     with Recommender.open(courses.workspace.root, **PARTS) as again, pytest.raises(ReleaseError, match="was changed"):
         again.recommend("u1")
+
+
+def test_what_was_refused_neither_teaches_nor_pulls(courses: Recommender) -> None:
+    courses.fit()
+    before = [one.item.item_id for one in courses.recommend("u1", llm=False).items]
+    met = courses.history("u1").seen
+    refused = next(item_id for item_id in before if item_id not in met)
+    courses.feedback(Event("u1", refused, "hide"))
+    after = [one.item.item_id for one in courses.recommend("u1", llm=False).items]
+    assert after == [item_id for item_id in before if item_id != refused]
+    courses.feedback(Event("grump", "s1", "dislike"))
+    assert courses.recommend("grump").trace.path == "popularity"
+
+
+def test_scores_are_log_chances_and_nobody_is_certain_of_a_stranger(courses: Recommender) -> None:
+    courses.fit()
+    items = courses.recommend("u1", n=20, llm=False, filter_seen=False).items
+    retrieval = np.array([one.parts["retrieval"] for one in items])
+    weight = Fusion.from_dict(courses.releases.list()[-1].part("fusion.json")).retrieval_weight
+    assert np.exp(retrieval / weight).sum() == pytest.approx(1.0, abs=1e-4)
+    stranger = courses.recommend("stranger", llm=False)
+    assert stranger.trace.path == "popularity"
+    assert max(one.probability for one in stranger.items) < 0.9
+    assert len({one.score for one in stranger.items}) > 1
+
+
+def test_single_events_teach_nothing_so_no_encoder_goes_live(tmp_path: Path) -> None:
+    settings = {"encoder": {"minimum_events": 0}, "fit": {"calibration_users": 0}}
+    with Recommender.create(tmp_path / "w", settings, **PARTS) as rec:
+        rec.add_items([Item("a", "Amber"), Item("b", "Birch")])
+        assert "encoder.json" not in rec.fit().manifest["files"]
+        rec.add_events([Event(f"u{number}", "a") for number in range(5)])
+        assert "encoder.json" not in rec.fit().manifest["files"]
+
+
+@pytest.mark.parametrize("damage", ["encoder.safetensors", "manifest.json", "all"])
+def test_a_fit_repairs_a_damaged_release(courses: Recommender, damage: str) -> None:
+    release = courses.fit()
+    if damage == "all":
+        shutil.rmtree(release.directory)
+    else:
+        (release.directory / damage).write_bytes(b"{}")
+    with Recommender.open(courses.workspace.root, **PARTS) as rec:
+        with pytest.raises(ReleaseError) as caught:
+            rec.recommend("u1")
+        assert "llmrec fit" in caught.value.hint
+        rec.fit()
+        assert rec.recommend("u1").items
+
+
+def test_an_interruption_after_the_training_does_not_lose_it(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Fit, "_fusion", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            courses.fit()
+    monkeypatch.setattr(training._Run, "epoch", lambda _: pytest.fail("it was trained already"))
+    assert "encoder.json" in courses.fit().manifest["files"]
+
+
+def test_heads_that_do_not_divide_the_dimension_are_refused(courses: Recommender) -> None:
+    with pytest.raises(ConfigError, match="heads"):
+        Recommender.open(courses.workspace.root, {"encoder": {"heads": 3}}, **PARTS)

@@ -37,8 +37,11 @@ def score_drops(
     def retrieval(known: History) -> float:
         return retriever.score(known, [item.item_id]).candidates[0].score
 
-    whole = retrieval(history)
-    drops = np.array([whole - retrieval(history.without(event)) for event in history.events])
+    # Only the events that retrieval looks at, so that no older one moves into the gap.
+    read = History(history.user, history.events[-(retriever.space.max_events or len(history.events)) :])
+    whole = retrieval(read)
+    drops = np.zeros(len(history.events))
+    drops[len(history.events) - len(read.events) :] = [whole - retrieval(read.without(event)) for event in read.events]
     drops *= fused.fusion.retrieval_weight
     if fused.ranker is not None:
         shared = fused.ranker.shared(history, items, context)

@@ -133,6 +133,7 @@ class ReleaseStore:
     def create(self, parts: Mapping[str, object], manifest: Mapping[str, object]) -> Release:
         """Write a new release; bytes are kept as they are, other parts as JSON. It is not live until promoted."""
         self._home.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         name = f"{max((int(path.name) for path in self._home.iterdir() if path.name.isdigit()), default=0) + 1:04}"
         making = self._home / f"{name}.tmp-{os.getpid()}"
         making.mkdir()
@@ -144,7 +145,6 @@ class ReleaseStore:
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
-        self._sweep()
         return self._read(self._home / name)
 
     def _sweep(self) -> None:

@@ -4,9 +4,9 @@ from llmrec.retrieval.catalogue import Catalogue, CatalogueKeeper, Where
 from llmrec.retrieval.encoder import EncoderConfig, SequenceEncoder
 from llmrec.retrieval.fitted import FittedEncoder
 from llmrec.retrieval.fitting import fit_encoder
-from llmrec.retrieval.retriever import Retrieval, Retriever, relative_popularity
+from llmrec.retrieval.retriever import Retrieval, Retriever
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
-from llmrec.retrieval.spaces import EncodedSpace, Space, TextSpace
+from llmrec.retrieval.spaces import EncodedSpace, Space, TextSpace, relative_popularity
 from llmrec.retrieval.training import EncoderTraining, TrainingOptions
 
 __all__ = [

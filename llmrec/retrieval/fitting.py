@@ -64,7 +64,8 @@ def _examples(
     arrays: list[EventArrays], users: Sequence[Sequence[Event]], catalogue: Catalogue, vocabulary: EventVocabulary
 ) -> TrainingExamples:
     held_out = [len(user) >= _HELD_OUT_FROM and not user[-1].is_negative for user in users]
-    digest = hashlib.sha256("\n".join(catalogue.index.items.text_hashes).encode())
+    items = catalogue.index.items
+    digest = hashlib.sha256("\n".join((items.encoder, *items.item_ids, *items.text_hashes)).encode())
     for user in arrays:
         for name in EventArrays.__slots__:
             digest.update(getattr(user, name).tobytes())

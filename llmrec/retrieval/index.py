@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,19 @@ _READS = 5  # while others save
 _GRACE = 60  # seconds in which another process may still be about to name a file in its manifest
 _logger = logging.getLogger(__name__)
 
-# One query gains nothing from several threads, and under load they wait for each other.
-faiss.omp_set_num_threads(1)
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep faiss from spreading a query over threads: it gains nothing, and under load they wait for each other.
+
+    The number is the calling thread's in OpenMP, so torch would find it there too: it is put back.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,8 @@ class ItemIndex:
         if k <= 0:
             return []
         selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(rows)) if len(rows) else None
-        scores, found = self._index.search(query[None], k, params=_parameters(self._index, selector, k))
+        with _one_thread():
+            scores, found = self._index.search(query[None], k, params=_parameters(self._index, selector, k))
         pairs = [(int(row), float(score)) for row, score in zip(found[0], scores[0], strict=True) if row >= 0]
         return [(self.items.item_ids[row], score) for row, score in sorted(pairs, key=lambda pair: (-pair[1], pair[0]))]
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from llmrec.records import Candidate, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.spaces import Space
 
-__all__ = ["Retrieval", "Retriever", "relative_popularity"]
+__all__ = ["Retrieval", "Retriever"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +30,13 @@ class Retriever:
     Args:
         catalogue: The items, as they are now.
         space: Vectors of the items and of histories.
-        popularity: How popular each item is, from `relative_popularity`.
+        counts: Events on each item, for those of whom nothing is known.
     """
 
-    def __init__(self, catalogue: Catalogue, space: Space, popularity: Mapping[str, float]) -> None:
+    def __init__(self, catalogue: Catalogue, space: Space, counts: Mapping[str, int]) -> None:
         self.catalogue = catalogue
         self.space = space
-        self._popularity = popularity
+        self._counts = counts
 
     def retrieve(
         self, history: History, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
@@ -47,31 +45,27 @@ class Retriever:
         query = self.space.query(history)
         if query is None:
             return Retrieval(self._most_popular(k, among=among, excluded=excluded), "popularity")
+        offset = self.space.offset(query)
         found = self.space.index.search(query, k, among=among, excluded=excluded)
-        return Retrieval(tuple(Candidate(self.catalogue.items[i], score) for i, score in found), "history")
+        return Retrieval(tuple(Candidate(self.catalogue.items[i], score + offset) for i, score in found), "history")
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
         """The given items with the score `retrieve` would give them, in the order given."""
         items, query = self.catalogue.require(item_ids), self.space.query(history)
         if query is None:
-            return Retrieval(
-                tuple(Candidate(item, self._popularity.get(item.item_id, 0.0)) for item in items), "popularity"
-            )
+            known, floor = self.space.popularity(self._counts)
+            return Retrieval(tuple(Candidate(item, known.get(item.item_id, floor)) for item in items), "popularity")
+        offset = self.space.offset(query)
         # The last bit of a matrix product depends on a row's place in it, so the rows stand in one order always.
         canonical = sorted(item_ids)
         scores = dict(zip(canonical, self.space.index.vectors_of(canonical) @ query, strict=True))
-        return Retrieval(tuple(Candidate(item, float(scores[item.item_id])) for item in items), "history")
+        return Retrieval(tuple(Candidate(item, float(scores[item.item_id]) + offset) for item in items), "history")
 
     def _most_popular(
         self, k: int, *, among: Collection[str] | None, excluded: Collection[str]
     ) -> tuple[Candidate, ...]:
+        known, floor = self.space.popularity(self._counts)
         left_out = set(excluded)
         pool = [i for i in (self.catalogue.items if among is None else among) if i not in left_out]
-        pool.sort(key=lambda item_id: (-self._popularity.get(item_id, 0.0), item_id))
-        return tuple(Candidate(self.catalogue.items[i], self._popularity.get(i, 0.0)) for i in pool[:k])
-
-
-def relative_popularity(counts: Mapping[str, int]) -> dict[str, float]:
-    """log(1 + events) of each item, scaled so that the most popular has 1: the range of the cosine it stands in for."""
-    top = np.log1p(max(counts.values(), default=0))
-    return {item_id: float(np.log1p(count) / top) for item_id, count in counts.items()} if top else {}
+        pool.sort(key=lambda item_id: (-known.get(item_id, floor), item_id))
+        return tuple(Candidate(self.catalogue.items[i], known.get(i, floor)) for i in pool[:k])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -52,8 +52,8 @@ class TrainingOptions:
         device: Where.
     """
 
-    epochs: int = 120
-    patience: int = 10
+    epochs: int = 40
+    patience: int = 8
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
@@ -83,11 +83,16 @@ class TrainingExamples:
 
 @dataclass(slots=True)
 class EncoderTraining:
-    """Where a run stands: how far, how good, and the best weights so far."""
+    """Where a run stands: how far, how good, and the best weights so far.
+
+    Validation N@10 decides what is best, and the mean reciprocal rank where that is equal; both are -1 with nobody to
+    validate on.
+    """
 
     epoch: int = 0
     best_epoch: int = 0
     best_ndcg: float = -1.0
+    best_mrr: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
 
@@ -107,7 +112,7 @@ def train(
         examples: What to learn from.
         config: The shape of the encoder.
         options: How to train.
-        checkpoint: The file that an interrupted run goes on from; removed when training is done.
+        checkpoint: The file that an interrupted run goes on from; the caller removes it once the result is safe.
         start_from: Weights to begin with instead of random ones, where their shapes fit (a warm start).
         progress: Show a bar on a terminal.
     """
@@ -122,8 +127,6 @@ def train(
             bar.set_postfix(loss=f"{run.state.losses[-1]:.3f}", best=f"{run.state.best_ndcg:.4f}")
             if checkpoint is not None:
                 run.save(checkpoint)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return run.finished(), run.state
 
 
@@ -213,9 +216,16 @@ class _Run:
             if target >= 0 and len(self.examples.users[place])
         ]
         ranks = list(self._ranks(places[:_VALIDATION_USERS]))
-        ndcg = sum(1 / math.log2(rank + 2) for rank in ranks if rank < 10) / max(len(ranks), 1)
-        if ndcg > self.state.best_ndcg:
-            self.state.best_ndcg, self.state.best_epoch = ndcg, number
+        if ranks:
+            quality = (
+                _mean(1 / math.log2(rank + 2) if rank < 10 else 0.0 for rank in ranks),
+                _mean(1 / (rank + 1) for rank in ranks),
+            )
+        else:
+            quality = (-1.0, float(number))  # nobody to ask: the newest weights are as good as any
+        if quality > (self.state.best_ndcg, self.state.best_mrr):
+            self.state.best_ndcg, self.state.best_mrr = quality
+            self.state.best_epoch = number
             self.state.best = {name: weight.detach().clone() for name, weight in self.model.state_dict().items()}
 
     @torch.inference_mode()
@@ -245,7 +255,7 @@ class _Run:
             tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
         about = {
             "identity": self.identity, "epoch": state.epoch, "best_epoch": state.best_epoch,
-            "best_ndcg": state.best_ndcg, "losses": state.losses, "steps": self.steps,
+            "best_ndcg": state.best_ndcg, "best_mrr": state.best_mrr, "losses": state.losses, "steps": self.steps,
         }  # fmt: skip
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         replace_file(path, save_tensors(contiguous, {"about": json.dumps(about)}))
@@ -272,7 +282,12 @@ class _Run:
         self.optimizer.load_state_dict(moments)
         self.steps = about["steps"]
         self.state = EncoderTraining(
-            about["epoch"], about["best_epoch"], about["best_ndcg"], _under("best.", tensors), about["losses"]
+            about["epoch"],
+            about["best_epoch"],
+            about["best_ndcg"],
+            about["best_mrr"],
+            _under("best.", tensors),
+            about["losses"],
         )
 
     def finished(self) -> SequenceEncoder:
@@ -308,6 +323,11 @@ def _sampled_cross_entropy(states: Tensor, items: Tensor, target: Tensor, drawn:
     expected = len(target) * popularity[candidates] + len(drawn) / len(items)
     logits = states @ items[candidates].T - expected.log()
     return nn.functional.cross_entropy(logits, torch.searchsorted(candidates, target))
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

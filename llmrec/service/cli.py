@@ -185,7 +185,7 @@ def import_(
             rename=_pairs(rename, form="THEIRS=OURS", example="userId=user_id"),
             progress=sys.stderr.isatty(),
         )
-        is_fitted = rec.releases.champion() is not None
+        is_fitted = rec.store.alias("rank") is not None
     if as_json:
         counts = {
             name: dict(zip(("new", "updated", "repeated"), one, strict=True)) for name, one in import_counts(report)
@@ -198,7 +198,7 @@ def import_(
 
 @app.command()
 def fit(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
-    """Embed the items, build the index and make a release.
+    """Embed the items, train the sequence encoder, weigh the opinions, and make a release.
 
     Example: llmrec fit -w shop
     """

@@ -75,8 +75,8 @@ def _prepare(rec: llmrec.Recommender) -> None:
     if is_empty:
         with _step("importing users, items and ratings"):
             rec.import_(users=data, items=data, events=data, progress=True)
-    if rec.releases.champion() is None:
-        with _step("embedding the items, building the index, weighing the opinions"):
+    if rec.store.alias("rank") is None:
+        with _step("embedding the items, training the sequence encoder, weighing the opinions"):
             rec.fit()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,19 @@ def test_equal_scores_go_to_the_earlier_item() -> None:
     vectors = np.tile(np.eye(1, 4, dtype=np.float32), (6, 1))
     index = ItemIndex(vectors, IndexedItems(ENCODER, tuple("fedcba"), tuple("123456")))
     assert [i for i, _ in index.search(vectors[0], 6)] == list("fedcba")
+
+
+def test_searching_leaves_the_language_model_its_threads() -> None:
+    code = (
+        "import numpy as np, torch\n"
+        "from llmrec.retrieval.index import IndexedItems, ItemIndex\n"
+        "torch.set_num_threads(3)\n"
+        "index = ItemIndex(np.eye(4, dtype=np.float32), IndexedItems('e', tuple('abcd'), tuple('1234')))\n"
+        "index.search(np.ones(4, np.float32), 2)\n"
+        "print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3"
 
 
 def test_searching_changes_nothing() -> None:

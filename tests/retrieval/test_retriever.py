@@ -7,7 +7,7 @@ import pytest
 
 from llmrec import Event, History
 from llmrec.data import Store, import_records
-from llmrec.retrieval import Catalogue, CatalogueKeeper, Retriever, TextSpace, relative_popularity
+from llmrec.retrieval import Catalogue, CatalogueKeeper, Retriever, TextSpace
 from llmrec.testing import WordEncoder
 from tests.conftest import shop_items
 
@@ -24,7 +24,7 @@ def history(*item_ids: str, kind: str = "view") -> History:
 
 
 def retriever(catalogue: Catalogue, **counts: int) -> Retriever:
-    return Retriever(catalogue, TextSpace(catalogue, half_life=2.0), relative_popularity(counts))
+    return Retriever(catalogue, TextSpace(catalogue, half_life=2.0), counts)
 
 
 def test_a_gardener_is_offered_garden_things(catalogue: Catalogue) -> None:

@@ -95,7 +95,6 @@ def test_an_interrupted_training_goes_on_as_if_it_was_not(tmp_path: Path, monkey
     monkeypatch.setattr(training._Run, "epoch", counted)
     resumed, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=5), checkpoint=checkpoint)
     assert epochs == [4, 5]
-    assert not checkpoint.exists()
     for name, weight in whole.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
@@ -118,6 +117,14 @@ def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path: Path, other: s
 def test_training_stops_when_it_no_longer_gets_better() -> None:
     _, state = train(ring(), CONFIG, replace(OPTIONS, epochs=200, patience=3))
     assert state.epoch == state.best_epoch + 3
+
+
+def test_with_nobody_to_validate_on_the_newest_weights_are_kept() -> None:
+    blind = replace(ring(), targets=np.full(48, -1))
+    model, state = train(blind, CONFIG, replace(OPTIONS, epochs=6, patience=2))
+    assert (state.epoch, state.best_epoch, state.best_ndcg) == (6, 6, -1.0)
+    other, _ = train(blind, CONFIG, replace(OPTIONS, epochs=5, patience=2))
+    assert not torch.equal(model.ids.weight, other.ids.weight)
 
 
 def test_a_warm_start_keeps_what_was_known_and_makes_room_for_new_items() -> None:
