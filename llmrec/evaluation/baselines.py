@@ -6,6 +6,7 @@ anything gets the most popular items.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ from llmrec.evaluation.systems import Scores, chunks, rank_by_score
 __all__ = ["Als", "Ease", "Popularity", "TextOnly", "tuned_ease"]
 
 
-class _ScoredBaseline:
+class _ScoredBaseline(ABC):
     """Ranks by the scores of all items, which a baseline gives in `_scores`, and falls back to popularity."""
 
     name = ""
@@ -62,12 +63,13 @@ class _ScoredBaseline:
         scores[silent] = self._fitted
         return scores
 
+    @abstractmethod
     def _learn(self, training: Interactions) -> None:
-        raise NotImplementedError
+        """Take in the training part."""
 
+    @abstractmethod
     def _scores(self, requests: Requests) -> Scores:
         """The scores of all items, float32 [n, items]; a line of zeros where nothing can be said."""
-        raise NotImplementedError
 
 
 class Popularity(_ScoredBaseline):
