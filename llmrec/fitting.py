@@ -21,6 +21,7 @@ from llmrec.ranking import Fusion, Ranker, fit_fusion, judge
 from llmrec.records import Event, History
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
+    HELD_OUT_FROM,
     Catalogue,
     EncodedSpace,
     EncoderConfig,
@@ -78,7 +79,7 @@ class Fit:
         )
         retriever = Retriever(self.catalogue, space, popularity)
         parts: dict[str, object] = {
-            "fusion.json": self._fusion(retriever, 3 if fitted else 2).to_dict(),
+            "fusion.json": self._fusion(retriever, HELD_OUT_FROM if fitted else 2).to_dict(),
             "popularity.json": popularity,
             **(fitted.to_parts() if fitted else {}),
         }
@@ -144,7 +145,7 @@ class Fit:
         """Histories of a sample of users whose newest event is on a wanted item that a request could have offered.
 
         Args:
-            minimum: How many events on items a user has at least; the encoder's training spares the newest of three.
+            minimum: How many events on items a user has at least (with an encoder, enough to hold one out).
         """
         user_ids = self.store.users_with_history(minimum)
         random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret

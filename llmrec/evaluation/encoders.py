@@ -24,7 +24,6 @@ from llmrec.retrieval.training import TrainingExamples, train
 
 __all__ = ["EncoderSystem"]
 
-_HELD_OUT_FROM = 3
 _AT_ONCE = 128
 
 
@@ -65,11 +64,9 @@ class EncoderSystem:
         self._kinds = training.kind_names
         vocabulary = self._vocabulary(training.sequences)
         users = list(self._arrays(training.sequences, vocabulary))
-        held_out = [len(user) >= _HELD_OUT_FROM for user in users]
-        examples = TrainingExamples(
-            users=[user[:-1] if out else user for user, out in zip(users, held_out, strict=True)],
-            targets=np.array([user.rows[-1] if out else -1 for user, out in zip(users, held_out, strict=True)]),
-            texts=self._texts,
+        examples = TrainingExamples.holding_out(
+            users,
+            self._texts,
             kinds=len(vocabulary.kinds),
             fingerprint=training.sha256 + hashlib.sha256(self._texts.tobytes()).hexdigest(),
         )

@@ -7,9 +7,10 @@ from llmrec.retrieval.fitting import fit_encoder
 from llmrec.retrieval.retriever import Retrieval, Retriever
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
 from llmrec.retrieval.spaces import EncodedSpace, Space, TextSpace, relative_popularity
-from llmrec.retrieval.training import EncoderTraining, TrainingOptions
+from llmrec.retrieval.training import HELD_OUT_FROM, EncoderTraining, TrainingOptions
 
 __all__ = [
+    "HELD_OUT_FROM",
     "Catalogue",
     "CatalogueKeeper",
     "EncodedSpace",

@@ -124,13 +124,6 @@ class SequenceEncoder(nn.Module):
         return inputs
 
     @torch.inference_mode()
-    def user_vector(self, events: EventArrays, items: Tensor) -> NDArray[np.float32]:
-        """The state after the newest event, float32 [dimension]."""
-        newest = events[-self.config.max_events :]
-        vector: NDArray[np.float32] = self(EventBatch.of([newest], items.device), items)[0, -1].float().cpu().numpy()
-        return vector
-
-    @torch.inference_mode()
     def attention(self, events: EventArrays, items: Tensor) -> NDArray[np.float32]:
         """How much the newest state attends to each event, float32 [len(events)]: last layer, mean over the heads.
 

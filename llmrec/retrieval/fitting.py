@@ -17,9 +17,6 @@ from llmrec.retrieval.training import EncoderTraining, TrainingExamples, Trainin
 
 __all__ = ["fit_encoder"]
 
-_HELD_OUT_FROM = 3
-"""A user with fewer events has none to spare for validation."""
-
 
 def fit_encoder(
     behaviour: Iterable[Sequence[Event]],
@@ -34,7 +31,7 @@ def fit_encoder(
     """Train a sequence encoder.
 
     Args:
-        behaviour: For each user, what they did, oldest first.
+        behaviour: For each user, what they took, oldest first.
         catalogue: The items and their text vectors.
         config: The encoder's shape.
         options: How to train.
@@ -46,7 +43,13 @@ def fit_encoder(
     rows = {item_id: row for row, item_id in enumerate(item_ids)}
     users = [known for events in behaviour if (known := [event for event in events if event.item_id in rows])]
     vocabulary = _vocabulary(users)
-    examples = _examples([vocabulary.arrays(user, rows) for user in users], users, catalogue, vocabulary)
+    arrays = [vocabulary.arrays(user, rows) for user in users]
+    examples = TrainingExamples.holding_out(
+        arrays,
+        catalogue.index.vectors,
+        kinds=len(vocabulary.kinds),
+        fingerprint=_fingerprint(arrays, catalogue),
+    )
     start_from = (
         previous.model.state_dict() if previous and previous.item_ids == item_ids[: len(previous.item_ids)] else None
     )
@@ -60,19 +63,10 @@ def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:
     return EventVocabulary.of([event.kind for event in events], values)
 
 
-def _examples(
-    arrays: list[EventArrays], users: Sequence[Sequence[Event]], catalogue: Catalogue, vocabulary: EventVocabulary
-) -> TrainingExamples:
-    held_out = [len(user) >= _HELD_OUT_FROM and not user[-1].is_negative for user in users]
+def _fingerprint(users: Sequence[EventArrays], catalogue: Catalogue) -> str:
     items = catalogue.index.items
     digest = hashlib.sha256("\n".join((items.encoder, *items.item_ids, *items.text_hashes)).encode())
-    for user in arrays:
+    for user in users:
         for name in EventArrays.__slots__:
             digest.update(getattr(user, name).tobytes())
-    return TrainingExamples(
-        users=[user[:-1] if out else user for user, out in zip(arrays, held_out, strict=True)],
-        targets=np.array([user.rows[-1] if out else -1 for user, out in zip(arrays, held_out, strict=True)]),
-        texts=catalogue.index.vectors,
-        kinds=len(vocabulary.kinds),
-        fingerprint=digest.hexdigest(),
-    )
+    return digest.hexdigest()

@@ -119,7 +119,7 @@ class EncodedSpace:
         """The state after the newest event that does not say no; training knows only what was taken."""
         taken = [event for event in history.events if not event.is_negative]
         arrays = self._fitted.vocabulary.arrays(taken, self._rows)
-        return self._fitted.model.user_vector(arrays, self._items) if len(arrays) else None
+        return self._fitted.states([arrays], self._items)[0] if len(arrays) else None
 
     def offset(self, query: NDArray[np.float32]) -> float:
         """Less the log of the softmax's denominator over the whole catalogue."""

@@ -28,7 +28,10 @@ from llmrec.files import replace_file
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.sequences import EventArrays, batches_by_length
 
-__all__ = ["FULL_SOFTMAX", "EncoderTraining", "TrainingExamples", "TrainingOptions", "train"]
+__all__ = ["FULL_SOFTMAX", "HELD_OUT_FROM", "EncoderTraining", "TrainingExamples", "TrainingOptions", "train"]
+
+HELD_OUT_FROM = 3
+"""A user with fewer events has none to spare for validation."""
 
 FULL_SOFTMAX = 50_000
 _SAMPLED = 8_192
@@ -79,6 +82,20 @@ class TrainingExamples:
     texts: NDArray[np.float32]
     kinds: int
     fingerprint: str
+
+    @classmethod
+    def holding_out(
+        cls, users: Sequence[EventArrays], texts: NDArray[np.float32], *, kinds: int, fingerprint: str
+    ) -> TrainingExamples:
+        """Hold each user's newest event out for validation, where they have `HELD_OUT_FROM` events at least."""
+        spared = [len(user) >= HELD_OUT_FROM for user in users]
+        return cls(
+            users=[user[:-1] if spare else user for user, spare in zip(users, spared, strict=True)],
+            targets=np.array([user.rows[-1] if spare else -1 for user, spare in zip(users, spared, strict=True)]),
+            texts=texts,
+            kinds=kinds,
+            fingerprint=fingerprint,
+        )
 
 
 @dataclass(slots=True)
