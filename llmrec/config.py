@@ -74,6 +74,8 @@ class RetrievalSettings(_Section):
     """An event this many events ago counts half as much as the newest one."""
     filter_seen: bool = True
     """Leave out items the user already has an event with."""
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """From 0, the order of the scores, to 1: how much variety counts in the order of a recommendation."""
 
 
 class EncoderSettings(_Section):
@@ -135,7 +137,7 @@ class FitSettings(_Section):
     """How a release is fitted."""
 
     calibration_users: Annotated[int, Field(ge=0)] = 16
-    """Users whose newest event is held out to weigh retrieval against the language model; 0 keeps the prior weights."""
+    """Held-out requests that the language model is asked about, to weigh it; 0 keeps the prior weights."""
     seed: int = 7
     """Seed of every random choice."""
 

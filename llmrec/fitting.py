@@ -6,37 +6,44 @@ goes on at the next fit from its checkpoint.
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from llmrec.config import EncoderSettings, Settings
+from llmrec.config import Settings
 from llmrec.data import Store
+from llmrec.files import replace_file
 from llmrec.models import choose_device
 from llmrec.ranking import Fusion, Ranker, fit_fusion, judge
 from llmrec.records import Event, History
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
-    HELD_OUT_FROM,
     Catalogue,
+    ColdStart,
     EncodedSpace,
     EncoderConfig,
+    EncoderFit,
     EncoderTraining,
     FittedEncoder,
+    Popularity,
     Retriever,
     Space,
     TextSpace,
     TrainingOptions,
+    count_groups,
     fit_encoder,
 )
 
 __all__ = ["Fit"]
 
 _HELD_OUT_USERS = 1_000
+_FEW_NEW_EVENTS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,54 +76,67 @@ class Fit:
             prompt: Fingerprint of the template that asks the model.
             previous: The live release's encoder, to begin with.
         """
-        snapshot = self.store.last_sequence()
-        popularity = self.store.item_counts()
-        fitted, training = self._encoder(previous, snapshot)
+        snapshot = self._snapshot()
+        taken = self._popularity(snapshot)
+        fitted = self._encoder(previous, snapshot)
         space: Space = (
-            EncodedSpace(fitted, self.catalogue)
+            EncodedSpace(fitted.encoder, self.catalogue)
             if fitted
             else TextSpace(self.catalogue, self.settings.retrieval.half_life)
         )
-        retriever = Retriever(self.catalogue, space, popularity)
+        # No text encoder: who is asked about here has a history.
+        cold = ColdStart(self.catalogue, space, taken, None, self.settings.retrieval.half_life)
+        retriever = Retriever(self.catalogue, space, cold)
         parts: dict[str, object] = {
-            "fusion.json": self._fusion(retriever, HELD_OUT_FROM if fitted else 2).to_dict(),
-            "popularity.json": popularity,
-            **(fitted.to_parts() if fitted else {}),
+            "fusion.json": self._fusion(retriever, fitted.held_out if fitted else None).to_dict(),
+            "popularity.json": taken.counts,
+            "groups.json": [asdict(group) for group in taken.groups],
+            **(fitted.encoder.to_parts() if fitted else {}),
         }
-        release = releases.create(parts, self._manifest(prompt, snapshot, training))
+        release = releases.create(parts, self._manifest(prompt, snapshot, fitted.training if fitted else None))
         self.checkpoint.unlink(missing_ok=True)
+        self._interrupted.unlink(missing_ok=True)
         return release
 
-    def _encoder(
-        self, previous: FittedEncoder | None, snapshot: int
-    ) -> tuple[FittedEncoder | None, EncoderTraining | None]:
+    @property
+    def _interrupted(self) -> Path:
+        """Holds up to which event an interrupted fit learnt."""
+        return self.checkpoint.with_suffix(".json")
+
+    def _snapshot(self) -> int:
+        """The last event to learn from: an interrupted fit's, where few came since, so that its training can go on."""
+        last = self.store.last_sequence()
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = int(json.loads(self._interrupted.read_bytes())["last_sequence"])
+            if self.checkpoint.exists() and kept <= last <= kept * (1 + _FEW_NEW_EVENTS):
+                return kept
+        self._interrupted.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self._interrupted, json.dumps({"last_sequence": last}).encode())
+        return last
+
+    def _popularity(self, snapshot: int) -> Popularity:
+        attributes = {user.user_id: user.attributes for user in self.store.users() if user.attributes}
+        groups = count_groups(self._behaviour(snapshot), attributes) if attributes else ()
+        return Popularity(self.store.item_counts(), groups)
+
+    def _encoder(self, previous: FittedEncoder | None, snapshot: int) -> EncoderFit | None:
         wanted = self.settings.encoder
         if wanted.network == "none":
-            return None, None
+            return None
         behaviour = list(self._behaviour(snapshot))
         # What is learnt from is one event after another.
         if sum(len(events) - 1 for events in behaviour) < max(wanted.minimum_events, 1):
-            return None, None
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            return None
         return fit_encoder(
             behaviour,
             self.catalogue,
-            _shape(wanted),
-            self._options(),
+            EncoderConfig.of(wanted),
+            TrainingOptions.of(
+                wanted, seed=self.settings.fit.seed, device=str(choose_device(self.settings.models.device))
+            ),
             checkpoint=self.checkpoint,
             previous=previous,
             progress=self.progress,
-        )
-
-    def _options(self) -> TrainingOptions:
-        wanted = self.settings.encoder
-        return TrainingOptions(
-            epochs=wanted.epochs,
-            patience=wanted.patience,
-            batch_size=wanted.batch_size,
-            learning_rate=wanted.learning_rate,
-            seed=self.settings.fit.seed,
-            device=str(choose_device(self.settings.models.device)),
         )
 
     def _behaviour(self, snapshot: int) -> Iterator[list[Event]]:
@@ -127,27 +147,28 @@ class Fit:
             if taken:
                 yield taken
 
-    def _fusion(self, retriever: Retriever, minimum: int) -> Fusion:
-        requests = judge(self._held_out(minimum), retriever, self.settings.retrieval.candidates)
+    def _fusion(self, retriever: Retriever, held_out: Sequence[str] | None) -> Fusion:
+        requests = judge(self._held_out(held_out), retriever, self.settings.retrieval.candidates)
         hits = [request for request in requests if request.taken is not None]
-        asked = hits[: self.settings.fit.calibration_users]
+        asked = hits
         if self.ranker is not None:
-            bar = tqdm(asked, desc="weighing opinions", unit="user", disable=not self.progress)
+            some = hits[: self.settings.fit.calibration_users]
+            bar = tqdm(some, desc="weighing opinions", unit="user", disable=not self.progress)
             asked = [request.asked(self.ranker, self.catalogue) for request in bar]
         return fit_fusion(
             [request.judged() for request in asked],
-            hits=len(hits),
+            [request.judged() for request in hits],
             requests=len(requests),
             prior_retrieval=retriever.space.prior_weight,
         )
 
-    def _held_out(self, minimum: int) -> Iterator[History]:
+    def _held_out(self, held_out: Sequence[str] | None) -> Iterator[History]:
         """Histories of a sample of users whose newest event is on a wanted item that a request could have offered.
 
         Args:
-            minimum: How many events on items a user has at least (with an encoder, enough to hold one out).
+            held_out: The users whose newest event the encoder has not seen; None: there is no encoder.
         """
-        user_ids = self.store.users_with_history(minimum)
+        user_ids = self.store.users_with_history(2) if held_out is None else list(held_out)
         random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret
         for user_id in user_ids[:_HELD_OUT_USERS]:
             history = self.history(user_id)
@@ -175,16 +196,3 @@ class Fit:
             "metrics": {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch} if training else {},
             "parent": self.store.alias("rank"),
         }
-
-
-def _shape(wanted: EncoderSettings) -> EncoderConfig:
-    assert wanted.network != "none"
-    return EncoderConfig(
-        network=wanted.network,
-        dimension=wanted.dimension,
-        layers=wanted.layers,
-        heads=wanted.heads,
-        max_events=wanted.max_events,
-        dropout=wanted.dropout,
-        id_dropout=wanted.id_dropout,
-    )

@@ -16,15 +16,19 @@ from llmrec.data import Store
 from llmrec.errors import NotFittedError, ReleaseError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker
+from llmrec.records import AttributeValue
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
     Catalogue,
     CatalogueKeeper,
+    ColdStart,
     EncodedSpace,
     FittedEncoder,
+    Popularity,
     Retriever,
     Space,
     TextSpace,
+    UserGroup,
     relative_popularity,
 )
 from llmrec.workspace import Workspace
@@ -41,14 +45,14 @@ class Live:
     Args:
         release: The release.
         fusion: Its weights.
-        counts: Events on each item when it was made.
-        popularity: The same, from 0 to 1.
+        taken: Events on each item when it was made, by everybody and by groups of users.
+        popularity: Everybody's, from 0 to 1.
         encoder: Its sequence encoder; None where it goes by texts alone.
     """
 
     release: Release
     fusion: Fusion
-    counts: Mapping[str, int]
+    taken: Popularity
     popularity: Mapping[str, float]
     encoder: FittedEncoder | None
 
@@ -59,9 +63,9 @@ class Live:
         Raises:
             ReleaseError: A part is missing or was changed.
         """
-        counts = release.part("popularity.json")
+        taken = popularity_of(release)
         fusion = Fusion.from_dict(release.part("fusion.json"))
-        return cls(release, fusion, counts, relative_popularity(counts), encoder_of(release))
+        return cls(release, fusion, taken, relative_popularity(taken.counts), encoder_of(release))
 
 
 class Parts:
@@ -99,7 +103,7 @@ class Parts:
         self._keeper: CatalogueKeeper | None = None
         self._ranker: Ranker | None = None
         self._live: Live | None = None
-        self._space: tuple[tuple[str, int], Space] | None = None
+        self._scorers: tuple[tuple[str, int], Space, ColdStart] | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -127,18 +131,23 @@ class Parts:
             live = self._live = Live.load(release)
         return live
 
-    def retriever(self, live: Live, catalogue: Catalogue) -> Retriever:
+    def retriever(self, live: Live, catalogue: Catalogue, context: Mapping[str, AttributeValue]) -> Retriever:
         """Finds candidates with the live release's encoder."""
         version = (live.release.version, catalogue.version)
-        known = self._space
+        known = self._scorers
         if known is None or known[0] != version:
-            known = self._space = (version, self._make_space(live, catalogue))
-        return Retriever(catalogue, known[1], live.counts)
+            space = self._make_space(live, catalogue)
+            known = self._scorers = (version, space, self._cold_start(live, catalogue, space))
+        return Retriever(catalogue, *known[1:], context)
 
     def _make_space(self, live: Live, catalogue: Catalogue) -> Space:
         if live.encoder is None:
             return TextSpace(catalogue, self._settings.retrieval.half_life)
         return EncodedSpace(live.encoder, catalogue)
+
+    def _cold_start(self, live: Live, catalogue: Catalogue, space: Space) -> ColdStart:
+        half_life = self._settings.retrieval.half_life
+        return ColdStart(catalogue, space, live.taken, self.text_encoder(), half_life)
 
     def fused(self, live: Live, llm: bool | None) -> FusedRanker:
         """Orders candidates with the live release's weights.
@@ -203,3 +212,9 @@ def encoder_of(release: Release) -> FittedEncoder | None:
     if "encoder.json" not in release.manifest["files"]:
         return None
     return FittedEncoder.from_parts(release.read("encoder.safetensors"), release.part("encoder.json"))
+
+
+def popularity_of(release: Release) -> Popularity:
+    """What was taken how often; older releases know of no groups."""
+    groups = release.part("groups.json") if "groups.json" in release.manifest["files"] else ()
+    return Popularity(release.part("popularity.json"), tuple(UserGroup(**group) for group in groups))

@@ -35,8 +35,8 @@ from llmrec.records import (
     User,
 )
 from llmrec.releases import Release, ReleaseStore
-from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of
-from llmrec.retrieval import Catalogue
+from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of, variety
+from llmrec.retrieval import Catalogue, diversified
 from llmrec.workspace import Workspace
 
 __all__ = ["Recommender"]
@@ -260,29 +260,35 @@ class Recommender:
         where: Mapping[str, object] | None = None,
         llm: bool | None = None,
         filter_seen: bool | None = None,
+        diversity: float | None = None,
     ) -> Recommendation:
         """The n best items for a user, best first.
 
+        The candidates follow the user's history. Where that says nothing about any item they follow, and the trace says
+        which: words (what the user said without an item, and the situation), the user's attributes, or popularity.
+
         Args:
-            user_id: A stored user; one the store has never seen gets the cold-start path, and the trace says so.
+            user_id: A user, stored or not.
             n: How many items; fewer come back where fewer are left.
-            context: The situation in words, such as {"season": "winter"}.
+            context: The situation in words, such as {"season": "winter"}; with a history it is for the prompt alone.
             where: Attribute -> wanted value, or a list of which any one is wanted.
             llm: Whether the language model ranks; None: as configured.
             filter_seen: Whether to leave out items the user has met; None: as configured.
+            diversity: From 0, the order of the scores, to 1: how much variety counts in it; None: as configured.
 
         Raises:
             NotFittedError: There is no release yet.
             EmptyCatalogueError: There is no item.
-            ConfigError: No item has an attribute of `where`, or n is out of range.
+            ConfigError: No item has an attribute of `where`, or n or diversity is out of range.
         """
         n, wanted, context = how_many(n), conditions(where), situation(context)
+        mixed = variety(diversity, self.settings.retrieval.diversity)
         start = time.perf_counter()
         # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
         history = self.history(user_id)
         live, catalogue = self._parts.live(), self.catalogue()
         seen = self.settings.retrieval.filter_seen if filter_seen is None else filter_seen
-        retrieval = self._parts.retriever(live, catalogue).retrieve(
+        retrieval = self._parts.retriever(live, catalogue, context).retrieve(
             history,
             max(n, self.settings.retrieval.candidates),
             among=None if wanted is None else catalogue.matching(wanted),
@@ -295,8 +301,13 @@ class Recommender:
             id=uuid.uuid4().hex,
             user_id=user_id,
             release=live.release.version,
-            items=ranking.items[:n],
-            trace=replace(ranking.trace, seconds=seconds, notes=ranking.trace.notes + _cold_notes(history)),
+            items=diversified(ranking.items, catalogue.index, mixed, n),
+            trace=replace(
+                ranking.trace,
+                seconds=seconds,
+                notes=ranking.trace.notes + _notes(history, mixed),
+                attention=retrieval.attention,
+            ),
             fallback=ranking.fallback,
         )
 
@@ -332,7 +343,7 @@ class Recommender:
             known = History(known.user, events_of(history, user_id))
         live, catalogue = self._parts.live(), self.catalogue()
         catalogue.require(event.item_id for event in known.events if event.item_id)
-        retrieval = self._parts.retriever(live, catalogue).score(known, wanted)
+        retrieval = self._parts.retriever(live, catalogue, context).score(known, wanted)
         return list(self._parts.fused(live, llm).order(known, retrieval, catalogue.items, context).items)
 
     def explain(self, user_id: str, item_id: str, *, context: Context | None = None) -> Explanation:
@@ -346,7 +357,7 @@ class Recommender:
         history = self.history(user_id)
         live, catalogue = self._parts.live(), self.catalogue()
         (item,) = catalogue.require(item_ids_of([item_id], "item_id"))
-        retriever = self._parts.retriever(live, catalogue)
+        retriever = self._parts.retriever(live, catalogue, context)
         retrieval = retriever.score(history, [item_id])
         fused = self._parts.fused(live, None)
         ranking = fused.order(history, retrieval, catalogue.items, context)
@@ -373,7 +384,9 @@ class Recommender:
             known=history.known,
         )
         seconds = {"explanation": time.perf_counter() - start}
-        return Explanation(user_id, item, text, evidence, replace(ranking.trace, seconds=seconds))
+        return Explanation(
+            user_id, item, text, evidence, replace(ranking.trace, seconds=seconds, attention=retrieval.attention)
+        )
 
 
 def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:
@@ -386,5 +399,6 @@ def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:
     return {section: dict(keys) for section, keys in given.items()}
 
 
-def _cold_notes(history: History) -> tuple[str, ...]:
-    return () if history.known else ("the user has no history",)
+def _notes(history: History, diversity: float) -> tuple[str, ...]:
+    mixed = (f"ordered for variety too (diversity {diversity:g}), not by score alone",) if diversity else ()
+    return mixed if history.known else (*mixed, "the user has no history")

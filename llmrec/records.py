@@ -271,7 +271,8 @@ class Trace:
     """How an answer came about.
 
     Args:
-        path: Which way the candidates came: history, popularity, or given.
+        path: Where the retrieval scores come from: history (the user's events), words (what they said they want, or
+            the situation), attributes (what users like them take) or popularity.
         candidates: How many items were scored.
         history_events: How many events of the user are known.
         history_used: How many of them the prompt holds; the rest was trimmed, oldest first. None without a prompt.
@@ -281,6 +282,7 @@ class Trace:
         packed: Whether all candidates were scored in shared passes.
         notes: What else a reader should know: texts that were capped, parts that were left out.
         seconds: Wall time by stage.
+        attention: Path history: the events that weigh most in the user's vector, item and weight, strongest first.
     """
 
     path: str
@@ -293,15 +295,17 @@ class Trace:
     packed: bool | None = None
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    attention: tuple[tuple[str, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        names = [name for name in self.__slots__ if name not in ("notes", "seconds")]
+        names = [name for name in self.__slots__ if name not in ("notes", "seconds", "attention")]
         return {
             **{name: getattr(self, name) for name in names},
             "history_trimmed": None if self.history_used is None else self.history_events - self.history_used,
             "notes": list(self.notes),
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
+            "attention": [{"item_id": item_id, "weight": weight} for item_id, weight in self.attention],
         }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 from llmrec.errors import ConfigError, DataError
 from llmrec.records import AttributeValue, Event, User, checked_attributes
 
-__all__ = ["conditions", "events_of", "how_many", "item_ids_of", "situation", "user_id_of"]
+__all__ = ["conditions", "events_of", "how_many", "item_ids_of", "situation", "user_id_of", "variety"]
 
 _MOST = 1_000
 _ONE = (str, int, float, bool)
@@ -32,6 +33,23 @@ def how_many(n: Any) -> int:
         number = 0
     if not 1 <= number <= _MOST:
         raise ConfigError(f"n = {n!r} is not a whole number from 1 to {_MOST}", hint="ask for 10, say")
+    return number
+
+
+def variety(diversity: object, default: float) -> float:
+    """How much variety counts against relevance.
+
+    Raises:
+        ConfigError: It is no number from 0 to 1.
+    """
+    if diversity is None:
+        return default
+    number = -1.0 if isinstance(diversity, bool) or not isinstance(diversity, Real) else float(diversity)
+    if not 0 <= number <= 1:
+        raise ConfigError(
+            f"diversity = {diversity!r} is not a number from 0 to 1",
+            hint="0 keeps the order of the scores, 0.3 mixes in some variety, 1 looks at nothing else",
+        )
     return number
 
 

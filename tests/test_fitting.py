@@ -100,14 +100,19 @@ def test_an_interrupted_training_leaves_the_release_and_goes_on_at_the_next_fit(
         courses.fit()
     assert before != serving == courses.recommend("u1").items
     assert (courses.workspace.training / "encoder.safetensors").exists()
+    seen = courses.store.last_sequence()
+    courses.feedback(Event("u3", "s3"))  # a shop does not stand still, and the training goes on all the same
 
     def counted(run: training._Run) -> None:
         epochs.append(run.state.epoch + 1)
         real(run)
 
     monkeypatch.setattr(training._Run, "epoch", counted)
-    assert courses.fit().version == "rank/0002"
+    release = courses.fit()
+    assert release.version == "rank/0002"
+    assert release.manifest["data"]["last_sequence"] == seen
     assert epochs[0] == 5
+    assert courses.fit().manifest["data"]["last_sequence"] == seen + 1
     assert not (courses.workspace.training / "encoder.safetensors").exists()
 
 

@@ -37,7 +37,7 @@ OWNERS = {
     "matplotlib": {"evaluation/plots.py"},
     "typer": {"service"},
     "rich": {"service"},
-    "torch": {"models", "retrieval/index.py", "retrieval/encoder.py", "retrieval/fitted.py", "retrieval/training.py"},
+    "torch": {"models", "retrieval", "evaluation/encoders.py"},
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
 }

@@ -1,5 +1,6 @@
 """The public verbs, on a shop: what they answer, what they refuse, and that feedback acts at once."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -110,6 +111,98 @@ def test_who_only_searched_or_disliked_is_told_the_truth(shop: Recommender) -> N
     text = shop.explain("eve", "pan").text
     assert "without a history" not in text
     assert "what you took before" not in text
+
+
+def test_variety_changes_the_order_and_no_score(shop: Recommender) -> None:
+    plain, mixed = shop.recommend("ann"), shop.recommend("ann", diversity=0.9)
+    assert ids(mixed)[0] == ids(plain)[0]
+    assert ids(mixed) != ids(plain)
+    scores = {one.item.item_id: (one.score, one.parts, one.probability) for one in plain.items}
+    assert {one.item.item_id: (one.score, one.parts, one.probability) for one in mixed.items} == scores
+    assert [one.rank for one in mixed.items] == [1, 2, 3, 4, 5]
+    assert any("diversity 0.9" in note for note in mixed.trace.notes)
+    assert shop.recommend("ann", diversity=0).items == plain.items
+    assert not any("diversity" in note for note in plain.trace.notes)
+
+
+def test_variety_can_be_set_for_the_workspace(shop: Recommender) -> None:
+    wanted = ids(shop.recommend("ann", diversity=0.9))
+    plain = ids(shop.recommend("ann"))
+    parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel()}
+    with Recommender.open(shop.workspace.root, {"retrieval": {"diversity": 0.9}}, **parts) as rec:
+        assert ids(rec.recommend("ann")) == wanted
+        assert ids(rec.recommend("ann", diversity=0.0)) == plain
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan"), "much", True, [0.5]])
+def test_a_diversity_that_is_none_is_refused(shop: Recommender, diversity: object) -> None:
+    with pytest.raises(ConfigError, match="diversity") as caught:
+        shop.recommend("ann", diversity=diversity)  # type: ignore[arg-type]
+    assert "0 keeps the order" in caught.value.hint
+
+
+def test_a_newcomers_wish_finds_what_it_means_and_the_explanation_names_it(shop: Recommender) -> None:
+    shop.feedback(Event("eve", kind="search", text="garden hose"))
+    answer = shop.recommend("eve", n=1, llm=False)
+    assert (answer.trace.path, ids(answer)) == ("words", ["hose"])
+    text = shop.explain("eve", "hose").text
+    assert "because you searched for “garden hose”" in text
+    assert "how well it fits the words given and how many others took it" in text
+    shop.feedback(Event("eve", "pan"))
+    assert shop.recommend("eve").trace.path == "history"
+
+
+def test_the_situation_stands_in_for_a_wish(shop: Recommender) -> None:
+    answer = shop.recommend("nobody", n=1, context={"wish": "garden hose"}, llm=False)
+    assert (answer.trace.path, ids(answer)) == ("words", ["hose"])
+    assert shop.rank([], ["pan", "hose"], context={"wish": "garden hose"}, llm=False)[0].item.item_id == "hose"
+    text = shop.explain("nobody", "hose", context={"wish": "garden hose"}).text
+    assert "nothing is known of your taste yet" in text
+    assert "the words given" in text
+    assert "you took before" not in text
+
+
+def crowded(shop: Recommender) -> None:
+    """Twelve from Rome who took the board, twelve from Kyiv who took the pot, and a newcomer from Rome."""
+    for place, item_id in (("Rome", "board"), ("Kyiv", "pot")):
+        shop.add_users([User(f"{place}{number}", {"place": place}) for number in range(12)])
+        shop.add_events([Event(f"{place}{number}", item_id) for number in range(12) for _ in range(20)])
+    shop.add_users([User("new", {"place": "rome"}), User("other", {"place": "Bern"})])
+    shop.fit()
+
+
+def test_a_newcomer_gets_what_those_like_them_took(shop: Recommender) -> None:
+    crowded(shop)
+    answer = shop.recommend("new", n=1, llm=False)
+    assert (answer.trace.path, ids(answer)) == ("attributes", ["board"])
+    assert shop.recommend("other", n=1, llm=False).trace.path == "popularity"
+    assert ids(shop.recommend("other", n=1, llm=False)) == ["pot"]
+    assert ids(shop.recommend("new", n=1, llm=False, where={"room": "garden"})) == ["rake"]
+    text = shop.explain("new", "board").text
+    assert "how many of those who share an attribute with you took it" in text
+    assert "you took before" not in text
+
+
+def test_a_release_that_knows_of_no_groups_still_serves(shop: Recommender) -> None:
+    crowded(shop)
+    directory = shop.releases.get("rank/0002").directory
+    manifest = json.loads((directory / "manifest.json").read_text())
+    del manifest["files"]["groups.json"]
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    (directory / "groups.json").unlink()
+    assert shop.recommend("new").trace.path == "popularity"
+
+
+def test_the_trace_tells_which_events_weighed_most(shop: Recommender) -> None:
+    trace = shop.recommend("ann").trace
+    assert [item_id for item_id, _ in trace.attention] == ["hose", "spade", "rake"]
+    assert sum(weight for _, weight in trace.attention) == pytest.approx(1.0)
+    assert trace.to_dict()["attention"][0] == {"item_id": "hose", "weight": trace.attention[0][1]}
+    assert shop.explain("ann", "pan").trace.attention == trace.attention
+    assert shop.recommend("nobody").trace.attention == ()
+    for _ in range(20):
+        shop.feedback(Event("ann", "pan"))
+    assert len(shop.recommend("ann").trace.attention) == 10
 
 
 def test_when_everything_was_seen_the_answer_is_empty(shop: Recommender) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 
 from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
 from llmrec.data.items_version import read_items_version
@@ -143,6 +143,21 @@ class Store:
         newest = query.order_by(events.c.time.desc().nulls_last(), events.c.sequence.desc()).limit(limit)
         return tuple(_event(row) for row in reversed(self._rows(newest)))
 
+    def events_by_user(self, *, recommended: bool = False) -> Iterator[Event]:
+        """All events, user after user in the order of their ids, each user's as `events` has them; page by page.
+
+        Args:
+            recommended: Only events that belong to a recommendation: what was shown, and what was done about it.
+        """
+        order = (events.c.user_id, events.c.time.asc().nulls_first(), events.c.sequence)
+        query = select(events).order_by(*order).limit(_PAGE)
+        if recommended:
+            query = query.where(events.c.recommendation_id.is_not(None))
+        page: Sequence[Row[Any]] = self._rows(query)
+        while page:
+            yield from map(_event, page)
+            page = self._rows(query.where(_after(page[-1])))
+
     def seen(self, user_id: str) -> frozenset[str]:
         """Ids of the items the user has done anything with; being shown one does not count."""
         if not user_id.isprintable():
@@ -256,6 +271,15 @@ _BEHAVIOUR = events.c.kind.not_in(sorted(Event.PASSIVE))
 _ON_AN_ITEM = events.c.item_id.is_not(None) & _BEHAVIOUR
 
 
+def _after(last: Row[Any]) -> ColumnElement[bool]:
+    """Of all events by user, time and sequence, those after one; users are bounded apart, which an index can use."""
+    if last.time is None:
+        later = or_(events.c.time.is_not(None), events.c.sequence > last.sequence)
+    else:
+        later = or_(events.c.time > last.time, and_(events.c.time == last.time, events.c.sequence > last.sequence))
+    return and_(events.c.user_id >= last.user_id, or_(events.c.user_id > last.user_id, later))
+
+
 def event_row(event: Event) -> dict[str, Any]:
     """The columns of an event; the database gives it its sequence."""
     return {
@@ -288,6 +312,7 @@ def _item(row: Row[Any]) -> Item:
     return Item(row.item_id, row.title, row.description, row.attributes)
 
 
-def _event(row: Row[Any]) -> Event:
-    columns = row._asdict()
-    return Event(timestamp=columns.pop("time"), **columns)
+def _event(row: Sequence[Any]) -> Event:
+    # By place, not by name: a request reads hundreds of them.
+    sequence, event_id, user_id, item_id, kind, value, text, time, recommendation_id = row
+    return Event(user_id, item_id, kind, value, text, time, event_id, recommendation_id, sequence)

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from llmrec.data import Store
 from llmrec.evaluation.uncertainty import Interval, wilson
 from llmrec.records import Event
+from llmrec.releases import Release
 
-__all__ = ["ReleaseOutcome", "release_outcomes"]
+__all__ = ["ReleaseOutcome", "release_outcomes", "stored_outcomes"]
+
+UNKNOWN = "unknown"
+"""Stands for a release that cannot be told."""
 
 _POSITIVE = frozenset({"like", "purchase"})
 _Shown = tuple[str, str]
@@ -93,6 +99,27 @@ def release_outcomes(
             log.add((event.recommendation_id, event.item_id), event, liked_from)
     releases = {recommendation: release_of(recommendation) for recommendation, _ in sorted(log.shown)}
     return {name: _outcome(name, log, releases) for name in sorted(set(releases.values()))}
+
+
+def stored_outcomes(store: Store, releases: Iterable[Release]) -> dict[str, ReleaseOutcome]:
+    """The outcome of every release, from the impressions that a store holds.
+
+    Which release made a recommendation is not stored, so it is taken for the newest one at the recommendation's first
+    impression; before the first release, or without a time, for `UNKNOWN`.
+    """
+    made = sorted((datetime.fromisoformat(one.manifest["created"]), one.version) for one in releases)
+    first_shown: dict[str, datetime] = {}
+    for event in store.events_by_user(recommended=True):
+        if event.recommendation_id is not None and event.timestamp is not None and not event.is_behaviour:
+            known = first_shown.get(event.recommendation_id, event.timestamp)
+            first_shown[event.recommendation_id] = min(known, event.timestamp)
+
+    def release_of(recommendation: str) -> str:
+        moment = first_shown.get(recommendation)
+        before = [version for created, version in made if moment is not None and created <= moment]
+        return before[-1] if before else UNKNOWN
+
+    return release_outcomes(store.events_by_user(recommended=True), release_of)
 
 
 def _outcome(name: str, log: _Log, releases: dict[str, str]) -> ReleaseOutcome:

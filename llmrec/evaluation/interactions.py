@@ -150,6 +150,10 @@ class Interactions:
         user_ids = tuple(self.user_ids[row] for row in order)
         return replace(self, user_ids=user_ids, sequences=self.sequences.take(order))
 
+    def by_user_id(self) -> Interactions:
+        """The same with users in the order of their ids, so that the order of a file shows in no result."""
+        return self.take_users(np.array(sorted(range(len(self.user_ids)), key=self.user_ids.__getitem__), np.int64))
+
     def without_repeats(self) -> Interactions:
         """Only the first event of a user on an item: what they met then was new to them."""
         parts = self.sequences

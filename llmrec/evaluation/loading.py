@@ -16,7 +16,7 @@ from llmrec.data.rows import record_of
 from llmrec.data.sources import BadRow, Record
 from llmrec.errors import DataError, ImportRefused, RowError, UnknownItemError
 from llmrec.evaluation.interactions import NO_TIME, Interactions, Sequences
-from llmrec.records import Event, Item
+from llmrec.records import Event, Item, User
 
 __all__ = [
     "interactions_from_events",
@@ -24,6 +24,7 @@ __all__ = [
     "interactions_from_sequences",
     "interactions_from_store",
     "read_items",
+    "read_users",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,8 +41,10 @@ def interactions_from_store(
         negatives: Whether to keep events that say that an item is not wanted (dislike, hide, skip).
         kinds: Keep only events of these kinds; None for all behaviour.
     """
-    events = chain.from_iterable(store.events(user.user_id) for user in store.users())
-    return interactions_from_events(events, [item.item_id for item in store.items()], negatives=negatives, kinds=kinds)
+    item_ids = [item.item_id for item in store.items()]
+    known = {None, *item_ids}  # items may be added, and met, while the events are read
+    events = (event for event in store.events_by_user() if event.item_id in known)
+    return interactions_from_events(events, item_ids, negatives=negatives, kinds=kinds)
 
 
 def interactions_from_files(
@@ -79,6 +82,15 @@ def read_items(items: Any, *, format: str | None = None, rename: Mapping[str, st
         ImportRefused: A file is missing or damaged, or a row is bad.
     """
     return tuple(record for record in _records(items, "items", format, rename) if isinstance(record, Item))
+
+
+def read_users(users: Any, *, format: str | None = None, rename: Mapping[str, str] | None = None) -> tuple[User, ...]:
+    """The users of a path, a table or an iterable, in their order.
+
+    Raises:
+        ImportRefused: A file is missing or damaged, or a row is bad.
+    """
+    return tuple(record for record in _records(users, "users", format, rename) if isinstance(record, User))
 
 
 def interactions_from_events(

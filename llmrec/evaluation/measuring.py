@@ -183,6 +183,8 @@ def _of_all_lists(one: Run, split: Split, options: EvaluationOptions) -> dict[st
 
 
 def _slice_report(part: Slice, runs: Sequence[Run], items: int, options: EvaluationOptions) -> SliceReport:
+    if not len(part.places):
+        return SliceReport(0, {one.system: {} for one in runs})
     per_user = {one.system: part.accuracy(one.lists, items, options.cutoffs) for one in runs}
     return SliceReport(len(part.places), _Bootstrap(options.resamples, options.seed).intervals(per_user))
 

@@ -34,6 +34,7 @@ def report_page(report: Report) -> str:
         *(_figure(caption, svg) for caption, svg in draw_plots(report).items()),
         _section("Differences on the same users", report.paired_table()),
         _section("Slices", report.slice_table()),
+        _section("All metrics", report.metrics_table()),
         _section("Shown and answered, by release", _releases(report)),
         _facts("Data", report.data),
         _facts("Protocol", report.protocol),

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from llmrec.errors import MissingExtraError
 from llmrec.evaluation.report import Report
 from llmrec.evaluation.uncertainty import Interval
 
-__all__ = ["draw_plots"]
+__all__ = ["draw_plots", "require_plots"]
 
 _SETTINGS = {
     # Text stays text: the reader's fonts have signs that matplotlib's own does not.
@@ -48,6 +49,16 @@ def draw_plots(report: Report) -> dict[str, bytes]:
         "Popularity of what is recommended": _draw_popularity,
     }
     return {title: _svg(draw, report) for title, draw in plots.items()}
+
+
+def require_plots() -> None:
+    """Refuse before a long evaluation what `draw_plots` would refuse after it.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", extra="report", purpose="drawing the report's plots")
 
 
 def _svg(draw: Callable[[Any, Report], None], report: Report) -> bytes:

@@ -20,6 +20,7 @@ Metrics = Mapping[str, Interval]
 PerUser = Mapping[str, Floats]
 
 _TABLE = ("ndcg@10", "recall@10", "recall@20", "mrr@10", "coverage@10", "novelty@10")
+_SUMMARY = {"R@10": "recall@10", "R@20": "recall@20", "R@50": "recall@50", "MRR@10": "mrr@10", "cov@10": "coverage@10"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,38 @@ class Report:
         ]
         return ["system", *shown, "seconds"], rows
 
+    def summary_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows that fit a terminal of 80 columns: a row for each system, the interval of NDCG@10 only."""
+        rows = [
+            [name, *_short_cells(found.get("ndcg@10")), *(_short(_value(found.get(one))) for one in _SUMMARY.values())]
+            for name, found in self.systems.items()
+        ]
+        return ["system", "N@10", "95%", *_SUMMARY], rows
+
+    def short_paired_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows that fit a terminal of 80 columns: a row for each pair, the difference in NDCG@10."""
+        rows = [[pair, *_short_differences(found["ndcg@10"])] for pair, found in self.paired.items()]
+        return ["pair", "N@10", "95%", "p"], rows
+
+    def short_slice_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows that fit a terminal of 80 columns: a row for each system, its recall@10 in each slice.
+
+        Of the slices those that are no user group, and have users.
+        """
+        shown = {name: part for name, part in self.slices.items() if part.users and "=" not in name}
+        rows = [
+            [system, *(_short(_value(part.systems[system].get("recall@10"))) for part in shown.values())]
+            for system in self.systems
+        ]
+        columns = ["R@10", *(f"{name} ({part.users})" for name, part in shown.items())]
+        return columns, rows if shown else []
+
+    def metrics_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows for a page: a row for each metric, a column for each system."""
+        metrics = dict.fromkeys(metric for found in self.systems.values() for metric in found)
+        rows = [[metric, *(_cell(found.get(metric)) for found in self.systems.values())] for metric in metrics]
+        return ["metric", *self.systems], rows
+
     def paired_table(self, metrics: Sequence[str] = ("ndcg@10", "recall@10")) -> tuple[list[str], list[list[str]]]:
         """Columns and rows for a terminal: a row for each pair, the difference with interval and p in each cell."""
         rows = [
@@ -122,6 +155,28 @@ def _cell(interval: Interval | None) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.value:.4f}"
     return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _value(interval: Interval | None) -> float | None:
+    return None if interval is None else interval.value
+
+
+def _short(value: float | None, *, sign: str = "") -> str:
+    """As papers write shares, in five characters: .1052, 1.000."""
+    if value is None:
+        return "-"
+    return f"{value:{sign}.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{sign}.3f}"
+
+
+def _short_cells(interval: Interval | None) -> tuple[str, str]:
+    if interval is None:
+        return "-", "-"
+    return _short(interval.value), f"{_short(interval.low)} {_short(interval.high)}"
+
+
+def _short_differences(found: Comparison) -> tuple[str, str, str]:
+    ends = " ".join(_short(end, sign="+") for end in (found.low, found.high))
+    return _short(found.difference, sign="+"), ends, "-" if found.p is None else f"{found.p:.3f}"
 
 
 def _difference_cell(comparison: Comparison | None) -> str:

@@ -13,10 +13,10 @@ from llmrec.evaluation.interactions import Floats, Rows, Sequences
 from llmrec.evaluation.metrics import list_accuracy
 from llmrec.evaluation.protocols import Split, training_interactions
 
-__all__ = ["COLD_BELOW", "SHORT_UP_TO", "Slice", "slices"]
+__all__ = ["RARE_BELOW", "SHORT_UP_TO", "Slice", "slices"]
 
-COLD_BELOW = 5
-"""An item with fewer training events is cold; one without any is new."""
+RARE_BELOW = 5
+"""An item with fewer training events is rare; one without any is cold."""
 SHORT_UP_TO = 5
 """A history with at most so many events is short."""
 _GROUPS = 12
@@ -42,7 +42,9 @@ class Slice:
 
 
 def slices(split: Split, groups: Mapping[str, Mapping[str, object]] | None = None) -> tuple[Slice, ...]:
-    """Cold items, those of them that are new, short histories, and user groups; empty slices are left out.
+    """Cold items, rare items (the cold ones included), short histories, and user groups.
+
+    The first three are always there, even if no request belongs to them; of the groups only those with requests.
 
     Args:
         split: The requests.
@@ -51,13 +53,12 @@ def slices(split: Split, groups: Mapping[str, Mapping[str, object]] | None = Non
     """
     counts = training_interactions(split).item_counts
     short = split.requests.histories.lengths <= SHORT_UP_TO
-    made = [
-        _slice("cold_items", split, counts[split.targets.rows] < COLD_BELOW),
-        _slice("new_items", split, counts[split.targets.rows] == 0),
+    return (
+        _slice("cold_items", split, counts[split.targets.rows] == 0),
+        _slice("rare_items", split, counts[split.targets.rows] < RARE_BELOW),
         _slice("short_histories", split, short[split.targets.owners]),
         *(part for name, values in (groups or {}).items() for part in _groups(name, values, split)),
-    ]
-    return tuple(part for part in made if len(part.places))
+    )
 
 
 def _groups(name: str, values: Mapping[str, object], split: Split) -> list[Slice]:

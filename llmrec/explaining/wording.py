@@ -18,7 +18,12 @@ _POPULAR = 0.8
 """Of `relative_popularity`, whose scale is logarithmic: where the top item has 500 events this takes 144, and where it
 has two, both of them; one event makes nothing popular."""
 
-_SOURCES = {"history": "what you took before", "popularity": "how many others took it"}
+_SOURCES = {
+    "history": "what you took before",
+    "words": "how well it fits the words given and how many others took it",
+    "attributes": "how many of those who share an attribute with you took it",
+    "popularity": "how many others took it",
+}
 """Where the retrieval part of a score comes from, by the path."""
 
 
@@ -39,7 +44,7 @@ def word(
         evidence: Strongest first within each kind.
         render: Renders the block `why` from its variables.
         named: How many events to name on either side.
-        path: Which way the candidates came; popularity: no event says what the user wants.
+        path: Where the retrieval score comes from; with attributes and popularity no event says what the user wants.
         popular: How popular the item is, relative to the most popular one: 0 to 1.
         known: How many events of the user are known.
     """
@@ -53,8 +58,8 @@ def word(
         against=_list([one.text for one in events if one.strength < 0][:named]),
         shared=_list(shared[:named]) if any(one.strength > 0 for one in events) else "",
         parts=_list([_part(one, path) for one in evidence if one.kind == "part"]),
-        cold=path == "popularity",
-        unknown=not known and path == "popularity",
+        cold=path in ("attributes", "popularity"),
+        unknown=not known and path != "history",
         popular=popular >= _POPULAR,
     ).strip()
 

@@ -85,24 +85,23 @@ class Fusion:
 
 
 def fit_fusion(
-    lists: Sequence[JudgedList], *, hits: int, requests: int, prior_retrieval: float = PRIOR_RETRIEVAL
+    lists: Sequence[JudgedList], hits: Sequence[JudgedList], *, requests: int, prior_retrieval: float = PRIOR_RETRIEVAL
 ) -> Fusion:
     """Weights and calibration from held-out requests; where nothing speaks, the priors.
 
     Args:
-        lists: A sample of the requests whose item was among the candidates; all with the model's scores or none.
-        hits: How many such requests there were in all.
+        lists: Requests whose item was among the candidates; all with the model's scores or none.
+        hits: All such requests; the model need not have been asked.
         requests: How many requests there were, the others included.
         prior_retrieval: The retrieval weight to begin with.
     """
-    rate = (hits + 1) / (requests + 2)
-    if not lists:
-        return Fusion(prior_retrieval, fused=Calibration(rate), retrieval_only=Calibration(rate))
-    weights = _fit_weights(lists, np.log([prior_retrieval, PRIOR_LLM]))
+    rate = (len(hits) + 1) / (requests + 2)
+    prior = (prior_retrieval, PRIOR_LLM)
+    weights = _fit_weights(lists, np.log(prior)) if lists else prior
     return Fusion(
         *weights,
         fused=_fit_calibration([np.array(weights) @ _opinions(judged) for judged in lists], lists, rate),
-        retrieval_only=_fit_calibration([weights[0] * judged.retrieval for judged in lists], lists, rate),
+        retrieval_only=_fit_calibration([weights[0] * judged.retrieval for judged in hits], hits, rate),
         lists=len(lists),
     )
 
@@ -130,6 +129,8 @@ def _opinions(judged: JudgedList) -> Floats:
 
 
 def _fit_calibration(scores: Sequence[Floats], lists: Sequence[JudgedList], rate: float) -> Calibration:
+    if not lists:
+        return Calibration(rate)
     score = np.concatenate(list(scores))
     taken = np.concatenate([np.arange(len(judged.retrieval)) == judged.taken for judged in lists])
     # Platt's targets, which keep the fit finite on few lists.

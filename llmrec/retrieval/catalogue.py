@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +50,33 @@ class Catalogue:
             if name not in self.attribute_names:
                 known = ", ".join(self.attribute_names) or "none"
                 raise ConfigError(f"no item has the attribute {name!r}", hint=f"known attributes: {known}")
-        wanted = {name: _alternatives(value) for name, value in where.items()}
-        return [
-            item_id
-            for item_id, item in self.items.items()
-            if all(_alternatives(item.attributes.get(name)) & values for name, values in wanted.items())
-        ]
+        places = [self._places_with(name, _alternatives(value)) for name, value in where.items()]
+        if not places:
+            return list(self._ids)
+        common = reduce(partial(np.intersect1d, assume_unique=True), places)
+        return [self._ids[place] for place in common.tolist()]
+
+    @cached_property
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(self.items)
+
+    @cached_property
+    def _holders(self) -> dict[str, dict[object, list[int]]]:
+        """Attribute -> value -> places of the items that have it, for the attributes that were asked for."""
+        return {}
+
+    def _places_with(self, name: str, values: set[object]) -> NDArray[np.int64]:
+        """Places of the items of which the attribute has one of the values, in their order."""
+        holders = self._holders.get(name) or self._holders.setdefault(name, self._find_holders(name))
+        found = [holders[value] for value in values if value in holders]
+        return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
+
+    def _find_holders(self, name: str) -> dict[object, list[int]]:
+        holders: dict[object, list[int]] = {}
+        for place, item in enumerate(self.items.values()):
+            for value in _alternatives(item.attributes.get(name)):
+                holders.setdefault(value, []).append(place)
+        return holders
 
     def require(self, item_ids: Iterable[str]) -> list[Item]:
         """Their items, in the order given.
@@ -115,11 +136,7 @@ class CatalogueKeeper:
             return old
         vectors = self._vectors(items, hashes, old, progress=progress)
         index = ItemIndex(np.stack([vectors[digest] for digest in hashes]), wanted)
-        try:
-            index.save(self._directory)
-        except OSError as error:
-            # It is a cache: a request can be answered without it.
-            _logger.warning("the item index cannot be kept in %s and will be made again: %s", self._directory, error)
+        index.keep(self._directory)
         return index
 
     def _vectors(

@@ -19,8 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2Model
+from transformers import Phi3Config, Phi3Model
+from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
 
+from llmrec.config import EncoderSettings
 from llmrec.retrieval.sequences import GAP_BUCKETS, EventArrays
 
 __all__ = ["EncoderConfig", "EventBatch", "SequenceEncoder"]
@@ -47,6 +49,11 @@ class EncoderConfig:
     max_events: int = 200
     dropout: float = 0.3
     id_dropout: float = 0.1
+
+    @classmethod
+    def of(cls, settings: EncoderSettings) -> EncoderConfig:
+        """The shape that the settings ask for; they ask for a network."""
+        return cls(**settings.model_dump(include=set(cls.__slots__)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +120,11 @@ class SequenceEncoder(nn.Module):
         return torch.cat([vectors[: len(ids)] + ids, vectors[len(ids) :]])
 
     def forward(self, events: EventBatch, items: Tensor) -> Tensor:
-        """States after each event, [users, events, dimension]; `items` are the item vectors."""
-        states: Tensor = self.network(self._inputs(events, items), events.mask)
+        """States after each event, [users, events, dimension]; `items` are the item vectors.
+
+        No state looks ahead, so none is touched by the padding, which comes last; the padding's own mean nothing.
+        """
+        states: Tensor = self.network(self._inputs(events, items))
         return states
 
     def _inputs(self, events: EventBatch, items: Tensor) -> Tensor:
@@ -124,51 +134,64 @@ class SequenceEncoder(nn.Module):
         return inputs
 
     @torch.inference_mode()
-    def attention(self, events: EventArrays, items: Tensor) -> NDArray[np.float32]:
-        """How much the newest state attends to each event, float32 [len(events)]: last layer, mean over the heads.
+    def read(self, events: EventArrays, items: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The newest state, float32 [dimension], and how much it attends to each event, float32 [len(events)].
 
-        Weights sum to one; events beyond `max_events` get zero.
+        Attention is that of the last layer, mean over the heads; weights sum to one, and events beyond `max_events`
+        get zero.
         """
         newest = EventBatch.of([events[-self.config.max_events :]], items.device)
-        weights = self.network.weights(self._inputs(newest, items))[0].float().cpu().numpy()
-        return np.concatenate([np.zeros(len(events) - len(weights), np.float32), weights])
+        state, weights = self.network.read(self._inputs(newest, items))
+        beyond = np.zeros(len(events) - weights.shape[1], np.float32)
+        return state[0].float().cpu().numpy(), np.concatenate([beyond, weights[0].float().cpu().numpy()])
 
 
 class _Attention(nn.Module):
-    """A causal transformer with learned positions."""
+    """A causal transformer with rotary positions (Su et al. 2021): how far apart two events are, not their places.
+
+    On MovieLens-100K that is worth a sixth of N@10 over learned positions (LOG.md). Phi-3's layers are Llama's with
+    dropout.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        shape = GPT2Config(
+        shape = Phi3Config(
             vocab_size=1,
-            n_positions=config.max_events,
-            n_embd=config.dimension,
-            n_layer=config.layers,
-            n_head=config.heads,
-            n_inner=2 * config.dimension,
-            activation_function="gelu",
-            embd_pdrop=config.dropout,
+            max_position_embeddings=config.max_events,
+            original_max_position_embeddings=config.max_events,
+            hidden_size=config.dimension,
+            intermediate_size=2 * config.dimension,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
             resid_pdrop=config.dropout,
-            attn_pdrop=0.0,  # drawing it costs a tenth of a step on the CPU
+            attention_dropout=0.0,  # drawing it costs a tenth of a step on the CPU
+            pad_token_id=None,
             bos_token_id=None,
             eos_token_id=None,
         )
-        self.model = GPT2Model(shape)
-        self.model.wte.requires_grad_(False)  # inputs are item vectors, not tokens
+        self.drop = nn.Dropout(config.dropout)
+        self.model = Phi3Model(shape)
+        self.model.embed_tokens = None  # inputs are item vectors, not tokens
 
-    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        states: Tensor = self.model(inputs_embeds=inputs, attention_mask=mask, use_cache=False).last_hidden_state
+    def forward(self, inputs: Tensor) -> Tensor:
+        states: Tensor = self.model(inputs_embeds=self.drop(inputs), use_cache=False).last_hidden_state
         return states
 
-    def weights(self, inputs: Tensor) -> Tensor:
-        before = self.model.config._attn_implementation
-        self.model.set_attn_implementation("eager")  # the only one that gives its weights away
-        try:
-            attentions = self.model(inputs_embeds=inputs, output_attentions=True).attentions
-        finally:
-            self.model.set_attn_implementation(before)
-        last: Tensor = attentions[-1][:, :, -1].mean(dim=1)
-        return last
+    def read(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The newest state, [users, dimension], and its attention in the last layer, [users, events].
+
+        Attention is made here from the layer's own projections: the model gives it away in eager mode alone, and to
+        switch a shared model's mode is not safe between threads.
+        """
+        output = self.model(inputs_embeds=self.drop(inputs), use_cache=False, output_hidden_states=True)
+        before, layer = output.hidden_states[-2], self.model.layers[-1]
+        projected = layer.self_attn.qkv_proj(layer.input_layernorm(before))
+        heads = self.model.config.num_attention_heads
+        queries, keys, _ = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in projected.chunk(3, dim=-1))
+        places = torch.arange(before.shape[1], device=before.device)[None]
+        queries, keys = apply_rotary_pos_emb(queries, keys, *self.model.rotary_emb(before, position_ids=places))
+        scores = queries[:, :, -1:] @ keys.mT / queries.shape[-1] ** 0.5
+        return output.last_hidden_state[:, -1], scores.softmax(dim=-1).mean(dim=1)[:, 0]
 
 
 class _Gru(nn.Module):
@@ -182,14 +205,17 @@ class _Gru(nn.Module):
         self.query = nn.Linear(size, size, bias=False)
         self.join = nn.Linear(2 * size, size)
 
-    def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002 - padding comes last and nothing looks ahead
+    def forward(self, inputs: Tensor) -> Tensor:
         states, _ = self.gru(self.drop(inputs))
         pooled = nn.functional.scaled_dot_product_attention(self.query(states), states, states, is_causal=True)
+        return self._joined(states, pooled)
+
+    def read(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The newest state, [users, dimension], and its attention, [users, events]."""
+        states, _ = self.gru(self.drop(inputs))
+        weights = (self.query(states[:, -1:]) @ states.mT / states.shape[-1] ** 0.5).softmax(dim=-1)
+        return self._joined(states[:, -1:], weights @ states)[:, 0], weights[:, 0]
+
+    def _joined(self, states: Tensor, pooled: Tensor) -> Tensor:
         joined: Tensor = self.join(self.drop(torch.cat([states, pooled], dim=-1)))
         return joined
-
-    def weights(self, inputs: Tensor) -> Tensor:
-        states, _ = self.gru(inputs)
-        scores = (self.query(states[:, -1:]) @ states.mT)[:, 0] / states.shape[-1] ** 0.5
-        weights: Tensor = scores.softmax(dim=-1)
-        return weights

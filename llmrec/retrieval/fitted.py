@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from llmrec.errors import ReleaseError
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
 
@@ -49,6 +50,10 @@ class FittedEncoder:
             states[known] = self.model(events, items)[torch.arange(len(known)), newest].cpu().numpy()
         return states
 
+    def read(self, user: EventArrays, items: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The state after a user's newest event, [dimension], and its attention to each event, [len(user)]."""
+        return self.model.read(user, items)
+
     def to_parts(self) -> dict[str, object]:
         """Files of a release: the weights and what they mean."""
         about = {
@@ -62,13 +67,22 @@ class FittedEncoder:
 
     @classmethod
     def from_parts(cls, weights: bytes, about: Mapping[str, Any]) -> FittedEncoder:
-        """The inverse of `to_parts`."""
-        vocabulary = EventVocabulary(**{**about["vocabulary"], "kinds": tuple(about["vocabulary"]["kinds"])})
-        model = SequenceEncoder(
-            EncoderConfig(**about["config"]),
-            items=len(about["item_ids"]),
-            text_dimension=about["text_dimension"],
-            kinds=len(vocabulary.kinds),
-        )
-        model.load_state_dict(load_tensors(weights))
+        """The inverse of `to_parts`.
+
+        Raises:
+            ReleaseError: Another version of llmrec made them, with another network.
+        """
+        try:
+            vocabulary = EventVocabulary(**{**about["vocabulary"], "kinds": tuple(about["vocabulary"]["kinds"])})
+            model = SequenceEncoder(
+                EncoderConfig(**about["config"]),
+                items=len(about["item_ids"]),
+                text_dimension=about["text_dimension"],
+                kinds=len(vocabulary.kinds),
+            )
+            model.load_state_dict(load_tensors(weights))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ReleaseError(
+                "the release's encoder is of another version of llmrec", hint="make a new release: `llmrec fit`"
+            ) from error
         return cls(model.eval(), vocabulary, tuple(about["item_ids"]))

@@ -1,12 +1,16 @@
-"""From stored behaviour to a trained encoder: each user's newest event is held out to know when to stop."""
+"""From stored behaviour to a trained encoder: the newest event of some users is held out to know when to stop."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from llmrec.records import Event
 from llmrec.retrieval.catalogue import Catalogue
@@ -15,7 +19,22 @@ from llmrec.retrieval.fitted import FittedEncoder
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
 from llmrec.retrieval.training import EncoderTraining, TrainingExamples, TrainingOptions, train
 
-__all__ = ["fit_encoder"]
+__all__ = ["EncoderFit", "fit_encoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFit:
+    """What a training gave.
+
+    Args:
+        encoder: The trained encoder.
+        training: How it went.
+        held_out: The users whose newest event was not learnt from.
+    """
+
+    encoder: FittedEncoder
+    training: EncoderTraining
+    held_out: tuple[str, ...]
 
 
 def fit_encoder(
@@ -27,7 +46,7 @@ def fit_encoder(
     checkpoint: Path | None = None,
     previous: FittedEncoder | None = None,
     progress: bool = False,
-) -> tuple[FittedEncoder, EncoderTraining]:
+) -> EncoderFit:
     """Train a sequence encoder.
 
     Args:
@@ -39,22 +58,35 @@ def fit_encoder(
         previous: An encoder to begin with instead of random weights, where the shapes fit.
         progress: Show a bar on a terminal.
     """
-    item_ids = tuple(catalogue.items)
+    users = [known for events in behaviour if (known := [one for one in events if one.item_id in catalogue.items])]
+    met = {event.item_id for user in users for event in user}
+    # An item nobody took yet goes by its text, and is nobody's negative: it may be what they will all want.
+    item_ids = tuple(item_id for item_id in catalogue.items if item_id in met)
     rows = {item_id: row for row, item_id in enumerate(item_ids)}
-    users = [known for events in behaviour if (known := [event for event in events if event.item_id in rows])]
+    texts = catalogue.index.vectors_of(item_ids)
     vocabulary = _vocabulary(users)
     arrays = [vocabulary.arrays(user, rows) for user in users]
     examples = TrainingExamples.holding_out(
         arrays,
-        catalogue.index.vectors,
+        [user[0].user_id for user in users],
+        texts,
         kinds=len(vocabulary.kinds),
-        fingerprint=_fingerprint(arrays, catalogue),
+        fingerprint=_fingerprint(arrays, item_ids, texts),
     )
-    start_from = (
-        previous.model.state_dict() if previous and previous.item_ids == item_ids[: len(previous.item_ids)] else None
-    )
+    start_from = _start_weights(previous, item_ids) if previous else None
     model, state = train(examples, config, options, checkpoint=checkpoint, start_from=start_from, progress=progress)
-    return FittedEncoder(model.cpu(), vocabulary, item_ids), state
+    held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0))
+    return EncoderFit(FittedEncoder(model.cpu(), vocabulary, item_ids), state, held_out)
+
+
+def _start_weights(previous: FittedEncoder, item_ids: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of an encoder for other items; those it does not know begin with its text part alone."""
+    weights = previous.model.state_dict()
+    own = {item_id: row for row, item_id in enumerate(previous.item_ids)}
+    ids = torch.zeros(len(item_ids), weights["ids.weight"].shape[1])
+    known = [place for place, item_id in enumerate(item_ids) if item_id in own]
+    ids[known] = weights["ids.weight"][[own[item_ids[place]] for place in known]]
+    return {**weights, "ids.weight": ids}
 
 
 def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:
@@ -63,9 +95,9 @@ def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:
     return EventVocabulary.of([event.kind for event in events], values)
 
 
-def _fingerprint(users: Sequence[EventArrays], catalogue: Catalogue) -> str:
-    items = catalogue.index.items
-    digest = hashlib.sha256("\n".join((items.encoder, *items.item_ids, *items.text_hashes)).encode())
+def _fingerprint(users: Sequence[EventArrays], item_ids: Sequence[str], texts: NDArray[np.float32]) -> str:
+    digest = hashlib.sha256("\n".join(item_ids).encode())
+    digest.update(texts.tobytes())
     for user in users:
         for name in EventArrays.__slots__:
             digest.update(getattr(user, name).tobytes())

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,25 +25,30 @@ from numpy.typing import NDArray
 from llmrec.errors import StoreError
 from llmrec.files import replace_file
 
-__all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex"]
+__all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex", "inner_products", "one_thread"]
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
 FLAT_LIMIT = 200_000
 """Up to this many items every search is exact; above, an HNSW graph answers in about constant time."""
 
+_CROWD = 500
+"""A graph is not walked where more than one item in this many is left out: scanning all costs less."""
+
 _MANIFEST = "index.json"
 _FORMAT = 1
 _READS = 5  # while others save
+_ROUNDING = 1e-5
 _GRACE = 60  # seconds in which another process may still be about to name a file in its manifest
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep faiss from spreading a query over threads: it gains nothing, and under load they wait for each other.
+def one_thread() -> Iterator[None]:
+    """Keep faiss and torch from spreading what one user needs over threads: under load these wait for each other.
 
-    The number is the calling thread's in OpenMP, so torch would find it there too: it is put back.
+    The number is the calling thread's in OpenMP and holds for whatever else uses it, so it is put back.
     """
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -51,6 +56,15 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def inner_products(vectors: Floats, query: Floats) -> Floats:
+    """Each row's with the query, float32 [rows]; the same bits wherever a row stands.
+
+    numpy's `@` would wake the threads of its own BLAS, which hold the cores that torch's need next.
+    """
+    products: Floats = np.einsum("ij,j->i", vectors, query)
+    return products
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,25 +118,30 @@ class ItemIndex:
             excluded: Never these items.
         """
         if among is not None:
-            rows = np.array(sorted(self._rows[i] for i in set(among).difference(excluded)), dtype=np.int64)
-            return self._nearest_of(rows, query, k)
-        rows = np.array(sorted(self._rows[i] for i in excluded if i in self._rows), dtype=np.int64)
-        return self._nearest_but(rows, query, k)
+            return self._nearest_of(_ordered(self._rows[i] for i in set(among).difference(excluded)), query, k)
+        return self._nearest_but(_ordered(self._rows[i] for i in set(excluded) if i in self._rows), query, k)
 
-    def _nearest_of(self, rows: NDArray[np.int64], query: Floats, k: int) -> list[tuple[str, float]]:
-        scores = self.vectors[rows] @ query
-        order = np.argsort(-scores, kind="stable")[:k]
-        return [(self.items.item_ids[rows[place]], float(scores[place])) for place in order]
+    def _nearest_of(self, rows: Rows, query: Floats, k: int) -> list[tuple[str, float]]:
+        # Gathering many rows costs more than scoring those between them too.
+        gathered = len(rows) * 4 < len(self)
+        scores = inner_products(self.vectors[rows], query) if gathered else inner_products(self.vectors, query)[rows]
+        return [(self.items.item_ids[rows[place]], float(scores[place])) for place in _best(scores, k)]
 
-    def _nearest_but(self, rows: NDArray[np.int64], query: Floats, k: int) -> list[tuple[str, float]]:
-        k = min(k, len(self) - len(rows))
+    def _nearest_but(self, left_out: Rows, query: Floats, k: int) -> list[tuple[str, float]]:
+        k = min(k, len(self) - len(left_out))
         if k <= 0:
             return []
-        selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(rows)) if len(rows) else None
-        with _one_thread():
-            scores, found = self._index.search(query[None], k, params=_parameters(self._index, selector, k))
-        pairs = [(int(row), float(score)) for row, score in zip(found[0], scores[0], strict=True) if row >= 0]
-        return [(self.items.item_ids[row], score) for row, score in sorted(pairs, key=lambda pair: (-pair[1], pair[0]))]
+        if isinstance(self._index, faiss.IndexHNSW) and len(left_out) * _CROWD > len(self):
+            return self._nearest_of(self._others(left_out), query, k)
+        with one_thread():
+            scores, found = self._index.search(query[None], k, params=_parameters(self._index, left_out, k))
+        if found.min() < 0:  # the graph led to fewer than there are
+            return self._nearest_of(self._others(left_out), query, k)
+        pairs = sorted(zip(found[0], scores[0], strict=True), key=lambda pair: (-pair[1], pair[0]))
+        return [(self.items.item_ids[row], float(score)) for row, score in pairs]
+
+    def _others(self, left_out: Rows) -> Rows:
+        return np.setdiff1d(np.arange(len(self)), left_out, assume_unique=True)
 
     def save(self, directory: Path) -> None:
         """Write the index and then its manifest; a reader sees the old pair or the new one, never a mixture.
@@ -145,6 +164,39 @@ class ItemIndex:
         }
         replace_file(directory / _MANIFEST, json.dumps(manifest, ensure_ascii=False).encode())
         _remove_stale(directory, name)
+
+    def keep(self, directory: Path) -> None:
+        """Save as `save` does; where that cannot be, say so and go on, because a cache can be made again."""
+        try:
+            self.save(directory)
+        except OSError as error:
+            _logger.warning("the item index cannot be kept in %s and will be made again: %s", directory, error)
+
+    @classmethod
+    def cached(cls, directory: Path, vectors: Floats, items: IndexedItems) -> ItemIndex:
+        """An index over these vectors: the saved one where it is of them, else one made now and saved.
+
+        A graph that is of the first of these items takes up the rest. Up to `FLAT_LIMIT` items nothing is saved:
+        an exact index is the vectors themselves.
+        """
+        if len(vectors) <= FLAT_LIMIT:
+            return cls(vectors, items)
+        old = cls.load(directory, encoder=items.encoder)
+        index = old._continued(vectors, items) if old else None
+        if old and index and len(index) == len(old):
+            return index
+        index = index or cls(vectors, items)
+        index.keep(directory)
+        return index
+
+    def _continued(self, vectors: Floats, items: IndexedItems) -> ItemIndex | None:
+        """The same graph with what these have beyond its own; None where they do not begin with its own."""
+        size = len(self)
+        if items.item_ids[:size] != self.items.item_ids or not _alike(self.vectors, vectors[:size]):
+            return None
+        if len(vectors) > size:
+            self._index.add(np.ascontiguousarray(vectors[size:], dtype=np.float32))
+        return ItemIndex(vectors, items, self._index)
 
     @classmethod
     def load(cls, directory: Path, *, encoder: str) -> ItemIndex | None:
@@ -216,6 +268,24 @@ def _verified(manifest: dict[str, Any], data: bytes, encoder: str | None) -> Ite
     return ItemIndex(vectors, items, index)
 
 
+def _ordered(rows: Iterable[int]) -> Rows:
+    return np.sort(np.fromiter(rows, dtype=np.int64))
+
+
+def _best(scores: Floats, k: int) -> Rows:
+    """Places of the k highest scores, best first; of equal ones the earlier."""
+    if k >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    lowest = np.partition(scores, len(scores) - k)[len(scores) - k]
+    places = np.flatnonzero(scores >= lowest)
+    return places[np.argsort(-scores[places], kind="stable")[:k]]
+
+
+def _alike(one: Floats, other: Floats) -> bool:
+    """Equal but for rounding, which differs between machines and numbers of threads."""
+    return one.shape == other.shape and bool(np.max(np.abs(one - other), initial=0) < _ROUNDING)
+
+
 def _build(vectors: Floats) -> Any:
     dimension = int(vectors.shape[1])
     flat = len(vectors) <= FLAT_LIMIT
@@ -226,7 +296,11 @@ def _build(vectors: Floats) -> Any:
     return index
 
 
-def _parameters(index: Any, selector: Any, k: int) -> Any:
+def _parameters(index: Any, left_out: Rows, k: int) -> Any:
+    selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out)) if len(left_out) else None
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=max(128, 2 * k))  # type: ignore[attr-defined]
+        # What is left out fills the queue: items a user has met lie around what they look for. With a queue of 128,
+        # half of the 50 nearest were missed behind 200 met ones; with this, one in a hundred (LOG.md).
+        width = max(128, 2 * k + 4 * len(left_out))
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=width)  # type: ignore[attr-defined]
     return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]

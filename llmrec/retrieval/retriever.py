@@ -1,27 +1,40 @@
 """From a history to candidates.
 
 The user's vector is searched among the item vectors of a space (`spaces`). A history that says nothing about any item
-has no vector: then the fallback is popularity, and the answer says which way it came.
+has no vector: then the scores come from words, attributes or popularity (`cold`), and the answer says which way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from llmrec.records import Candidate, History
+from llmrec.records import AttributeValue, Candidate, History
 from llmrec.retrieval.catalogue import Catalogue
-from llmrec.retrieval.spaces import Space
+from llmrec.retrieval.cold import ColdStart
+from llmrec.retrieval.index import inner_products
+from llmrec.retrieval.spaces import Query, Space
 
 __all__ = ["Retrieval", "Retriever"]
+
+_NAMED = 10
+"""Events whose attention is told; the rest is a long tail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """Candidates, best first, and the path they came: history or popularity."""
+    """Candidates and where they come from.
+
+    Args:
+        candidates: Best first, or in the order asked for.
+        path: history, words, attributes or popularity.
+        attention: Path history: the events that weigh most in the user's vector, item and weight, strongest first.
+    """
 
     candidates: tuple[Candidate, ...]
     path: str
+    attention: tuple[tuple[str, float], ...] = ()
 
 
 class Retriever:
@@ -30,13 +43,21 @@ class Retriever:
     Args:
         catalogue: The items, as they are now.
         space: Vectors of the items and of histories.
-        counts: Events on each item, for those of whom nothing is known.
+        cold: Scores for those whose history has no vector.
+        context: The situation of the request; it is read for them alone.
     """
 
-    def __init__(self, catalogue: Catalogue, space: Space, counts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        space: Space,
+        cold: ColdStart,
+        context: Mapping[str, AttributeValue] = MappingProxyType({}),
+    ) -> None:
         self.catalogue = catalogue
         self.space = space
-        self._counts = counts
+        self._cold = cold
+        self._context = context
 
     def retrieve(
         self, history: History, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
@@ -44,28 +65,25 @@ class Retriever:
         """The k best items, among the given ones where there are any given, without the excluded ones."""
         query = self.space.query(history)
         if query is None:
-            return Retrieval(self._most_popular(k, among=among, excluded=excluded), "popularity")
-        offset = self.space.offset(query)
-        found = self.space.index.search(query, k, among=among, excluded=excluded)
-        return Retrieval(tuple(Candidate(self.catalogue.items[i], score + offset) for i, score in found), "history")
+            scores, path = self._cold.scores(history, self._context)
+            return self._retrieval(self._cold.best(scores, k, among=among, excluded=excluded), path)
+        offset = self.space.offset(query.vector)
+        found = self.space.index.search(query.vector, k, among=among, excluded=excluded)
+        return self._retrieval([(item_id, score + offset) for item_id, score in found], "history", query)
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
         """The given items with the score `retrieve` would give them, in the order given."""
-        items, query = self.catalogue.require(item_ids), self.space.query(history)
+        self.catalogue.require(item_ids)
+        query = self.space.query(history)
         if query is None:
-            known, floor = self.space.popularity(self._counts)
-            return Retrieval(tuple(Candidate(item, known.get(item.item_id, floor)) for item in items), "popularity")
-        offset = self.space.offset(query)
-        # The last bit of a matrix product depends on a row's place in it, so the rows stand in one order always.
-        canonical = sorted(item_ids)
-        scores = dict(zip(canonical, self.space.index.vectors_of(canonical) @ query, strict=True))
-        return Retrieval(tuple(Candidate(item, float(scores[item.item_id]) + offset) for item in items), "history")
+            scores, path = self._cold.scores(history, self._context)
+            return self._retrieval(zip(item_ids, self._cold.of(scores, item_ids), strict=True), path)
+        offset = self.space.offset(query.vector)
+        found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
+        scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
+        return self._retrieval(scored, "history", query)
 
-    def _most_popular(
-        self, k: int, *, among: Collection[str] | None, excluded: Collection[str]
-    ) -> tuple[Candidate, ...]:
-        known, floor = self.space.popularity(self._counts)
-        left_out = set(excluded)
-        pool = [i for i in (self.catalogue.items if among is None else among) if i not in left_out]
-        pool.sort(key=lambda item_id: (-known.get(item_id, floor), item_id))
-        return tuple(Candidate(self.catalogue.items[i], known.get(i, floor)) for i in pool[:k])
+    def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
+        candidates = tuple(Candidate(self.catalogue.items[item_id], score) for item_id, score in scored)
+        weights = [(str(event.item_id), weight) for event, weight in query.attention if weight > 0] if query else []
+        return Retrieval(candidates, path, tuple(sorted(weights, key=lambda one: -one[1])[:_NAMED]))

@@ -6,8 +6,8 @@ sequence encoder's. Both work for an item that was added a moment ago.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +17,26 @@ from scipy.special import logsumexp
 from llmrec.records import Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.fitted import FittedEncoder
-from llmrec.retrieval.index import IndexedItems, ItemIndex
+from llmrec.retrieval.index import IndexedItems, ItemIndex, inner_products, one_thread
 
-__all__ = ["EncodedSpace", "Space", "TextSpace", "relative_popularity"]
+__all__ = ["COSINE_LOG_ODDS", "EncodedSpace", "Query", "Space", "TextSpace", "decayed_mean", "relative_popularity"]
+
+COSINE_LOG_ODDS = 20.0
+"""Log-odds a cosine of one is worth before anything was learnt: the scale at which sentence encoders are trained
+(MultipleNegativesRankingLoss of Reimers and Gurevych's sentence-transformers, and all-MiniLM-L6-v2 with it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A user among the items.
+
+    Args:
+        vector: Float32 [dimension].
+        attention: How much each event weighs in it, a hint for explanations; the weights sum to one.
+    """
+
+    vector: NDArray[np.float32]
+    attention: tuple[tuple[Event, float], ...]
 
 
 class Space(Protocol):
@@ -34,17 +51,11 @@ class Space(Protocol):
     def index(self) -> ItemIndex:
         """The item vectors."""
 
-    def query(self, history: History) -> NDArray[np.float32] | None:
-        """The user's vector, float32 [dimension]; None where the history says nothing about any item."""
+    def query(self, history: History) -> Query | None:
+        """The user's vector; None where the history says nothing about any item."""
 
-    def offset(self, query: NDArray[np.float32]) -> float:
+    def offset(self, vector: NDArray[np.float32]) -> float:
         """What is added to the inner product of a query and an item to get the item's score."""
-
-    def popularity(self, counts: Mapping[str, int]) -> tuple[dict[str, float], float]:
-        """Scores by item where there is no query, from the events on each item; and that of an item without any."""
-
-    def attention(self, history: History) -> list[tuple[Event, float]]:
-        """How much each event weighs in the query, a hint for explanations; weights sum to one."""
 
 
 class TextSpace:
@@ -55,43 +66,34 @@ class TextSpace:
         half_life: An event this many events ago counts half as much as the newest one.
     """
 
-    prior_weight = 20.0
-    """Log-odds a cosine of one is worth before anything was learnt."""
+    prior_weight = COSINE_LOG_ODDS
     max_events: int | None = None
 
     def __init__(self, catalogue: Catalogue, half_life: float) -> None:
         self.index = catalogue.index
         self._half_life = half_life
 
-    def query(self, history: History) -> NDArray[np.float32] | None:
-        """The decayed mean of the items that were taken and not disliked, of unit length."""
-        wanted, weights = self._weighted(history)
+    def query(self, history: History) -> Query | None:
+        """The decayed mean of the items that were taken and not disliked, of unit length; attention is the decay."""
+        wanted = self._wanted(history)
         if not wanted:
             return None
-        mean = weights @ self.index.vectors_of([str(event.item_id) for event in wanted])
-        length = float(np.linalg.norm(mean))
-        return (mean / length).astype(np.float32) if length > 0 else None
+        vector = decayed_mean(self.index.vectors_of([str(event.item_id) for event in wanted]), self._half_life)
+        weights = _decay(len(wanted), self._half_life)
+        shares = (weights / weights.sum()).tolist()
+        return None if vector is None else Query(vector, tuple(zip(wanted, shares, strict=True)))
 
-    def offset(self, query: NDArray[np.float32]) -> float:  # noqa: ARG002 - the same for all
+    def offset(self, vector: NDArray[np.float32]) -> float:  # noqa: ARG002 - the same for all
         """Nothing."""
         return 0.0
 
-    def popularity(self, counts: Mapping[str, int]) -> tuple[dict[str, float], float]:
-        """log(1 + events), scaled so that the most popular item has 1: the range of the cosine it stands in for."""
-        return relative_popularity(counts), 0.0
-
-    def attention(self, history: History) -> list[tuple[Event, float]]:
-        """The decay itself."""
-        wanted, weights = self._weighted(history)
-        return [(event, float(weight / weights.sum())) for event, weight in zip(wanted, weights, strict=True)]
-
-    def _weighted(self, history: History) -> tuple[list[Event], NDArray[np.float32]]:
-        wanted = [
+    def _wanted(self, history: History) -> list[Event]:
+        """Newest first."""
+        return [
             event
             for event in reversed(history.events)
             if event.item_id in self.index and event.is_behaviour and not event.is_negative
         ]
-        return wanted, np.power(0.5, np.arange(len(wanted)) / self._half_life, dtype=np.float32)
 
 
 class EncodedSpace:
@@ -115,28 +117,29 @@ class EncodedSpace:
         self._fitted = fitted
         self.max_events: int | None = fitted.model.config.max_events
 
-    def query(self, history: History) -> NDArray[np.float32] | None:
+    def query(self, history: History) -> Query | None:
         """The state after the newest event that does not say no; training knows only what was taken."""
-        taken = [event for event in history.events if not event.is_negative]
-        arrays = self._fitted.vocabulary.arrays(taken, self._rows)
-        return self._fitted.states([arrays], self._items)[0] if len(arrays) else None
+        taken = [event for event in history.events if event.item_id in self._rows and not event.is_negative]
+        if not taken:
+            return None
+        with one_thread():
+            vector, weights = self._fitted.read(self._fitted.vocabulary.arrays(taken, self._rows), self._items)
+        return Query(vector, tuple(zip(taken, weights.tolist(), strict=True)))
 
-    def offset(self, query: NDArray[np.float32]) -> float:
+    def offset(self, vector: NDArray[np.float32]) -> float:
         """Less the log of the softmax's denominator over the whole catalogue."""
-        return -float(logsumexp(self.index.vectors @ query))
+        return -float(logsumexp(inner_products(self.index.vectors, vector)))
 
-    def popularity(self, counts: Mapping[str, int]) -> tuple[dict[str, float], float]:
-        """The log of each item's share of all events, one event more granted to each item."""
-        total = sum(counts.values()) + len(self.index)
-        return {item_id: math.log((count + 1) / total) for item_id, count in counts.items()}, math.log(1 / total)
 
-    def attention(self, history: History) -> list[tuple[Event, float]]:
-        """The last layer's attention of the newest state, mean over the heads."""
-        known = [event for event in history.events if event.item_id in self._rows]
-        if not known:
-            return []
-        weights = self._fitted.model.attention(self._fitted.vocabulary.arrays(known, self._rows), self._items)
-        return [(event, float(weight)) for event, weight in zip(known, weights, strict=True)]
+def decayed_mean(vectors: NDArray[np.float32], half_life: float) -> NDArray[np.float32] | None:
+    """The mean of vectors that come newest first, float32 [dimension] of unit length; None where they cancel out."""
+    mean = inner_products(vectors.T, _decay(len(vectors), half_life))
+    length = float(np.linalg.norm(mean))
+    return (mean / length).astype(np.float32) if length > 0 else None
+
+
+def _decay(events: int, half_life: float) -> NDArray[np.float32]:
+    return np.power(0.5, np.arange(events) / half_life, dtype=np.float32)
 
 
 def relative_popularity(counts: Mapping[str, int]) -> dict[str, float]:

@@ -2,13 +2,15 @@
 
 Every position of every sequence is a target. Above `FULL_SOFTMAX` items the softmax is over the batch's own targets
 and a uniform sample, with each logit corrected by the log of how often it is drawn (logQ, Bengio and Senecal 2003).
-Training stops when validation N@10 has not improved for a while, and keeps the best weights. After every epoch all of
-its state goes into one file, so a run that was interrupted or killed goes on from there; the random numbers of an
-epoch follow from the seed and its number, so it goes on exactly.
+What is validated and kept is a running average of the weights (Polyak and Juditsky 1992), which is better than any of
+them and less noisy. Training stops when validation N@10 has not improved for a while, and keeps the best average. After
+every epoch all of its state goes into one file, so a run that was interrupted or killed goes on from there; the random
+numbers of an epoch follow from the seed and its number, so it goes on exactly.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -22,10 +24,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from llmrec.config import EncoderSettings
 from llmrec.files import replace_file
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
+from llmrec.retrieval.losses import linear_cross_entropy, sampled_cross_entropy
 from llmrec.retrieval.sequences import EventArrays, batches_by_length
 
 __all__ = ["FULL_SOFTMAX", "HELD_OUT_FROM", "EncoderTraining", "TrainingExamples", "TrainingOptions", "train"]
@@ -51,6 +56,7 @@ class TrainingOptions:
         learning_rate: Of AdamW, after a warm-up of 100 steps.
         weight_decay: Of AdamW.
         label_smoothing: Share of the target's mass spread over all items.
+        averaged_epochs: The kept weights are an average over about so many of the latest epochs; 0: the latest ones.
         seed: Same data, options, seed and machine: same weights.
         device: Where.
     """
@@ -61,8 +67,15 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
+    averaged_epochs: float = 5.0
     seed: int = 7
     device: str = "cpu"
+
+    @classmethod
+    def of(cls, settings: EncoderSettings, *, seed: int, device: str) -> TrainingOptions:
+        """What the settings say."""
+        wanted = settings.model_dump(include=set(cls.__slots__))
+        return cls(**wanted, seed=seed, device=device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +98,19 @@ class TrainingExamples:
 
     @classmethod
     def holding_out(
-        cls, users: Sequence[EventArrays], texts: NDArray[np.float32], *, kinds: int, fingerprint: str
+        cls,
+        users: Sequence[EventArrays],
+        user_ids: Sequence[str],
+        texts: NDArray[np.float32],
+        *,
+        kinds: int,
+        fingerprint: str,
     ) -> TrainingExamples:
-        """Hold each user's newest event out for validation, where they have `HELD_OUT_FROM` events at least."""
-        spared = [len(user) >= HELD_OUT_FROM for user in users]
+        """Hold the newest event of some users out for validation; all others' events are learnt from to the last."""
+        asked = _validation_users(users, user_ids)
         return cls(
-            users=[user[:-1] if spare else user for user, spare in zip(users, spared, strict=True)],
-            targets=np.array([user.rows[-1] if spare else -1 for user, spare in zip(users, spared, strict=True)]),
+            users=[user[:-1] if place in asked else user for place, user in enumerate(users)],
+            targets=np.array([user.rows[-1] if place in asked else -1 for place, user in enumerate(users)]),
             texts=texts,
             kinds=kinds,
             fingerprint=fingerprint,
@@ -154,11 +173,14 @@ class _Run:
         self.examples = examples
         self.options = options
         self.state = EncoderTraining()
-        self.identity = json.dumps([examples.fingerprint, asdict(config), asdict(options)], sort_keys=True)
         torch.manual_seed(options.seed)
         items, text_dimension = examples.texts.shape
         self.model = SequenceEncoder(config, items=items, text_dimension=text_dimension, kinds=examples.kinds)
         self.model.to(options.device)
+        self.average = AveragedModel(self.model, avg_fn=self._average)
+        # The shapes too: another version of llmrec may build another network of the same settings.
+        shapes = {name: list(weight.shape) for name, weight in self.model.state_dict().items()}
+        self.identity = json.dumps([examples.fingerprint, asdict(config), asdict(options), shapes], sort_keys=True)
         self.texts = torch.from_numpy(examples.texts).to(options.device)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -166,17 +188,22 @@ class _Run:
         )
         self.places = np.array([place for place, user in enumerate(examples.users) if len(user) > 1], dtype=np.int64)
         self.steps = 0
+        self.steps_per_epoch = math.ceil(len(self.places) / options.batch_size)
         counts = np.bincount(np.concatenate([user.rows for user in examples.users]), minlength=items)
         self.popularity = torch.from_numpy(counts / counts.sum()).to(options.device, torch.float32)
 
     def warm_start(self, weights: dict[str, Tensor]) -> None:
-        """Begin with given weights; items that came since keep the id vectors they were made with."""
+        """Begin with given weights, where their shapes fit."""
         own = self.model.state_dict()
-        known = weights.get("ids.weight")
-        if known is not None and len(known) < len(own["ids.weight"]):
-            weights = {**weights, "ids.weight": torch.cat([known, own["ids.weight"][len(known) :]])}
         fitting = {name: weight for name, weight in weights.items() if name in own and own[name].shape == weight.shape}
         self.model.load_state_dict(fitting, strict=False)
+        self.averaged.load_state_dict(self.model.state_dict())
+
+    @property
+    def averaged(self) -> SequenceEncoder:
+        """The model with averaged weights."""
+        assert isinstance(self.average.module, SequenceEncoder)
+        return self.average.module
 
     def is_over(self) -> bool:
         return not len(self.places) or self.state.epoch - self.state.best_epoch >= self.options.patience
@@ -218,13 +245,19 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
+        self.average.update_parameters(self.model)
         return float(loss.detach()), len(states)
+
+    def _average(self, average: Tensor, latest: Tensor, seen: Tensor | int) -> Tensor:
+        """An exponential average; at the beginning over what there is so far."""
+        steps = min(self.options.averaged_epochs * self.steps_per_epoch, (float(seen) + 10) / 9)
+        return average.lerp(latest, 1 / max(steps, 1))
 
     def _loss(self, states: Tensor, items: Tensor, target: Tensor, generator: np.random.Generator) -> Tensor:
         if len(items) <= FULL_SOFTMAX:
-            return nn.functional.cross_entropy(states @ items.T, target, label_smoothing=self.options.label_smoothing)
+            return linear_cross_entropy(states, items, target, self.options.label_smoothing)
         drawn = torch.from_numpy(generator.integers(len(items), size=_SAMPLED)).to(target.device)
-        return _sampled_cross_entropy(states, items, target, drawn, self.popularity)
+        return sampled_cross_entropy(states, items, target, drawn, self.popularity)
 
     def _validate(self, number: int) -> None:
         places = [
@@ -232,7 +265,7 @@ class _Run:
             for place, target in enumerate(self.examples.targets)
             if target >= 0 and len(self.examples.users[place])
         ]
-        ranks = list(self._ranks(places[:_VALIDATION_USERS]))
+        ranks = list(self._ranks(places))
         if ranks:
             quality = (
                 _mean(1 / math.log2(rank + 2) if rank < 10 else 0.0 for rank in ranks),
@@ -243,19 +276,19 @@ class _Run:
         if quality > (self.state.best_ndcg, self.state.best_mrr):
             self.state.best_ndcg, self.state.best_mrr = quality
             self.state.best_epoch = number
-            self.state.best = {name: weight.detach().clone() for name, weight in self.model.state_dict().items()}
+            self.state.best = {name: weight.detach().clone() for name, weight in self.averaged.state_dict().items()}
 
     @torch.inference_mode()
     def _ranks(self, places: Sequence[int]) -> Iterator[int]:
         """The place, from 0, of each user's held-out item among all items they have not met."""
-        self.model.eval()
-        items = self.model.item_vectors(self.texts)
+        model, longest = self.averaged.eval(), self.model.config.max_events
+        items = model.item_vectors(self.texts)
         order = sorted(places, key=lambda place: len(self.examples.users[place]))
         for start in range(0, len(order), 128):
             part = order[start : start + 128]
-            users = [self.examples.users[place][-self.model.config.max_events :] for place in part]
+            users = [self.examples.users[place][-longest:] for place in part]
             events = EventBatch.of(users, self.options.device)
-            states = self.model(events, items)[torch.arange(len(part)), events.mask.sum(dim=1) - 1]
+            states = model(events, items)[torch.arange(len(part)), events.mask.sum(dim=1) - 1]
             scores = states @ items.T
             for row, place in zip(scores, part, strict=True):
                 target = int(self.examples.targets[place])
@@ -267,6 +300,7 @@ class _Run:
         """All of the run's state in one file, replaced at once."""
         state = self.state
         tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": weight for name, weight in self.averaged.state_dict().items()}
         tensors |= {f"best.{name}": weight for name, weight in state.best.items()}
         for place, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{place}.{name}": value for name, value in moments.items()}
@@ -292,6 +326,8 @@ class _Run:
             _logger.info("the interrupted training in %s was of other data or settings; starting anew", path)
             return
         self.model.load_state_dict(_under("model.", tensors))
+        self.averaged.load_state_dict(_under("average.", tensors))
+        self.average.n_averaged.fill_(about["steps"])
         moments = self.optimizer.state_dict()
         for name, tensor in _under("optimizer.", tensors).items():
             place, _, moment = name.partition(".")
@@ -313,6 +349,19 @@ class _Run:
         return self.model.eval()
 
 
+def _validation_users(users: Sequence[EventArrays], user_ids: Sequence[str]) -> set[int]:
+    """Places of about half of the users with `HELD_OUT_FROM` events, `_VALIDATION_USERS` at most.
+
+    A hash of the id decides, so that a later fit asks the same ones: what it begins with has not learnt their answers.
+    """
+    drawn = {
+        hashlib.sha256(user_id.encode()).hexdigest(): place
+        for place, (user, user_id) in enumerate(zip(users, user_ids, strict=True))
+        if len(user) >= HELD_OUT_FROM
+    }
+    return {drawn[key] for key in sorted(key for key in drawn if key < "8")[:_VALIDATION_USERS]}
+
+
 def _shifted(events: EventBatch) -> tuple[EventBatch, Tensor]:
     """All events but the last of each sequence as inputs, and the item after each of them as target."""
     inputs = EventBatch(
@@ -324,22 +373,6 @@ def _shifted(events: EventBatch) -> tuple[EventBatch, Tensor]:
         mask=events.mask[:, 1:],
     )
     return inputs, events.rows[:, 1:]
-
-
-def _sampled_cross_entropy(states: Tensor, items: Tensor, target: Tensor, drawn: Tensor, popularity: Tensor) -> Tensor:
-    """Softmax over the batch's targets and a uniform sample, each logit less the log of how often it is to be expected.
-
-    Args:
-        states: [targets, dimension].
-        items: [items, dimension].
-        target: Rows of the items that came next, [targets].
-        drawn: Rows of a uniform sample.
-        popularity: Each item's share of all targets, [items].
-    """
-    candidates = torch.unique(torch.cat([target, drawn]))
-    expected = len(target) * popularity[candidates] + len(drawn) / len(items)
-    logits = states @ items[candidates].T - expected.log()
-    return nn.functional.cross_entropy(logits, torch.searchsorted(candidates, target))
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -220,6 +220,9 @@ def recommend(
     context: Context = None,
     llm: Annotated[bool | None, typer.Option(help="Let the language model rank.")] = None,
     seen: Annotated[bool | None, typer.Option(help="Include items the user has met.")] = None,
+    diversity: Annotated[
+        float | None, typer.Option(help="0: the order of the scores, up to 1: how much variety counts in it.")
+    ] = None,
     workspace: Workspace = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -236,6 +239,7 @@ def recommend(
             context=_context(context),
             llm=llm,
             filter_seen=None if seen is None else not seen,
+            diversity=diversity,
         )
         empty = "" if answer.items else _why_empty(rec, conditions)
     if as_json:
@@ -315,6 +319,69 @@ def feedback(
     else:
         next_step = _command(f"recommend {shlex.quote(user)}", workspace)
         say(f"kept as event {stored.event_id}; the next recommendation takes it into account: {next_step}")
+
+
+@app.command()
+def evaluate(
+    items: Annotated[
+        Path | None, typer.Option(help="The catalogue; without --events, what the workspace holds.")
+    ] = None,
+    events: Annotated[Path | None, typer.Option(help="Who took what, with a time or in the order of time.")] = None,
+    users: Annotated[Path | None, typer.Option(help="For a look at groups of users.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")
+    ] = None,
+    protocol: Annotated[
+        Literal["leave-one-out", "temporal"],
+        typer.Option(help="Foretell each user's last item, or everything from one moment on."),
+    ] = "leave-one-out",
+    split_at: Annotated[
+        str | None, typer.Option(metavar="SHARE|TIME", help="The moment: 0.8 of the events, or 2024-05-01.")
+    ] = None,
+    cold_items: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Hold this share of the items out of all training.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many trainings.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most; else as configured.")] = None,
+    baselines_only: Annotated[bool, typer.Option("--baselines-only", help="Train nothing.")] = False,
+    sasrec: Annotated[bool, typer.Option("--sasrec", help="Train the same network without texts too.")] = False,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Keep the report; - is standard output.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT", help="Keep it as one page with plots.")] = None,
+    workspace: Workspace = HERE,
+) -> None:
+    """How good recommendations are, beside popularity, EASE, ALS and texts alone.
+
+    It measures on files, or on what the workspace holds. A second call goes on from what the first one trained.
+
+    Example: llmrec evaluate --items items.csv --events log.jsonl --json report.json --html report.html
+    """
+    from llmrec.service.evaluating import Files, Outputs, Task, evaluate_files, evaluate_workspace
+
+    task = Task(
+        protocol=protocol,
+        split_at=split_at,
+        cold_items=cold_items,
+        seeds=seeds,
+        epochs=epochs,
+        baselines_only=baselines_only,
+        sasrec=sasrec,
+    )
+    outputs = Outputs(as_json, html)
+    outputs.check()
+    if any((items, events, users, data)):
+        names = _pairs(rename, form="THEIRS=OURS", example="userId=user_id")
+        files = Files(events or data, items or data, users or data, format_, names)
+        report = evaluate_files(files, task, workspace)
+    else:
+        with _opened(workspace) as rec:
+            report = evaluate_workspace(rec, task)
+    outputs.keep(report)
 
 
 @models_app.callback()

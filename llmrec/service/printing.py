@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -14,6 +14,9 @@ from rich.text import Text
 from llmrec.data import ImportReport
 from llmrec.errors import ImportRefused, LlmrecError
 from llmrec.records import Event, Explanation, Item, RankedItem, Recommendation, in_words
+
+if TYPE_CHECKING:
+    from llmrec.evaluation import ReleaseOutcome, Report
 
 __all__ = [
     "error_text",
@@ -24,6 +27,7 @@ __all__ = [
     "print_json",
     "print_ranked",
     "print_recommendation",
+    "print_report",
     "print_table",
     "say",
     "visible",
@@ -121,6 +125,24 @@ def print_explanation(explanation: Explanation) -> None:
     for one in shown:
         bar = ("+" if one.strength > 0 else "-") * max(1, round(_BAR_WIDTH * abs(one.strength) / longest))
         console.print(Text(f"  {one.strength:+6.2f} {bar:<{_BAR_WIDTH}} ") + visible(f"you {one.text}"), soft_wrap=True)
+
+
+def print_report(report: Report) -> None:
+    """What an evaluation found, in 80 columns: systems, differences, slices, and what a reader should know."""
+    title = f"{report.data['name']}: {report.protocol['name']}, {report.users} users, {report.candidates} items"
+    print_table(title, *report.summary_table())
+    tables = {"Differences on the same users": report.short_paired_table(), "Slices": report.short_slice_table()}
+    for name, (columns, rows) in tables.items():
+        if rows:
+            print_table(name, columns, rows)
+    for release, outcome in report.releases.items():
+        say(f"{release}: {outcome.clicks} clicks on {outcome.impressions} items shown{_satisfied(outcome)}")
+    for note in report.notes:
+        say(f"note: {note}")
+
+
+def _satisfied(outcome: ReleaseOutcome) -> str:
+    return f", {outcome.satisfied} of {outcome.opinions} opinions positive" if outcome.opinions else ""
 
 
 def print_import(report: ImportReport) -> None:

@@ -16,7 +16,7 @@ from llmrec.data import store as store_module
 from llmrec.data.engine import writing
 from llmrec.errors import ConflictError, DataError, UnknownItemError
 from llmrec.records import Event, Item, User
-from tests.data.worlds import COURSES, LEARNERS, click
+from tests.data.worlds import COURSES, LEARNERS, at, click
 
 ids = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and bool(text.strip()))
 texts = st.text(max_size=40)
@@ -109,6 +109,28 @@ def test_events_are_ordered_by_time_then_arrival_and_timeless_ones_come_first(co
     assert courses.events("ada", limit=0) == ()
     with pytest.raises(DataError, match="limit = -1"):
         courses.events("ada", limit=-1)
+
+
+@pytest.mark.parametrize("page", [1, 2, 1000])
+def test_all_events_come_user_by_user_in_the_order_of_each_users_history(
+    courses: Store, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    import_records(courses, events=[Event("bob", "maps"), Event("ada", "maps"), Event("ada", "bread")])
+    courses.append_many([click("ada", "knots", 2), click("bob", "bread", 1), click("ada", "maps", 1)])
+    courses.append_many(
+        [click("ada", "bread", 1), Event("ada", text="how to sail", timestamp=at(3)), click("eve", "maps")]
+    )
+    expected = [event for user in courses.users() for event in courses.events(user.user_id)]
+    monkeypatch.setattr(store_module, "_PAGE", page)
+    assert list(courses.events_by_user()) == expected
+    assert len(expected) == 9
+
+
+def test_of_all_events_those_of_recommendations_can_be_had(courses: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_PAGE", 1)
+    linked = [Event("ada", "knots", kind, recommendation_id="r1") for kind in ("impression", "click")]
+    courses.append_many([click("ada", "maps"), linked[0], click("bob", "maps"), linked[1]])
+    assert [event.kind for event in courses.events_by_user(recommended=True)] == ["impression", "click"]
 
 
 def test_history_as_it_was_known_leaves_out_what_arrived_later(courses: Store) -> None:

@@ -1,9 +1,15 @@
 """What was shown and what was answered, release by release."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 
-from llmrec.evaluation import release_outcomes
-from llmrec.records import Event
+from llmrec.data import Store, import_records
+from llmrec.evaluation import release_outcomes, stored_outcomes
+from llmrec.records import Event, Item
+from llmrec.releases import Release
+from tests.evaluation.worlds import START
 
 
 def shown(recommendation: str, *item_ids: str) -> list[Event]:
@@ -74,3 +80,22 @@ def test_the_json_form_has_both_rates() -> None:
     assert form["click_through_rate"] == pytest.approx({"value": 0.5, "low": 0.0945, "high": 0.9055}, abs=1e-3)
     assert form["satisfaction"] == pytest.approx({"value": 1.0, "low": 0.2065, "high": 1.0}, abs=1e-3)
     assert form["impressions"] == 2
+
+
+def test_stored_impressions_belong_to_the_newest_release_before_them(tmp_path: Path) -> None:
+    made = [
+        Release(f"rank/000{day}", tmp_path, {"created": (START + timedelta(days=day)).isoformat()}) for day in (2, 1)
+    ]
+    shown_on = {"r0": 0.5, "r1": 1.5, "r2": 2.5}
+    log = [
+        Event("ann", "rake", kind, timestamp=START + timedelta(days=day), recommendation_id=recommendation)
+        for recommendation, day in shown_on.items()
+        for kind in ("impression", "click")
+    ]
+    late = Event("ann", "rake", "like", timestamp=START + timedelta(days=9), recommendation_id="r1")
+    with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        import_records(store, items=[Item("rake", "Rake")], events=[*log, late, Event("ann", "rake")])
+        found = stored_outcomes(store, made)
+    assert list(found) == ["rank/0001", "rank/0002", "unknown"]
+    assert all(outcome.clicks == outcome.impressions == 1 for outcome in found.values())
+    assert [outcome.satisfied for outcome in found.values()] == [1, 0, 0]

@@ -41,6 +41,12 @@ def test_the_matrix_adds_up_weights() -> None:
     assert matrix.toarray().tolist() == [[5, 0, 2], [0, 8, 0]]
 
 
+def test_users_can_be_put_in_the_order_of_their_ids() -> None:
+    shop = taken({"bob": "rake pan", "ann": "pot"}).by_user_id()
+    assert shop.user_ids == ("ann", "bob")
+    assert lists_of(shop.sequences, shop) == ["pot", "rake pan"]
+
+
 def test_only_the_first_of_several_events_on_an_item_stays() -> None:
     shop = taken({"ann": "rake pan rake pot pan", "bob": "rake rake"})
     assert lists_of(shop.without_repeats().sequences, shop) == ["rake pan pot", "rake"]

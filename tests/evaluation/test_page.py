@@ -87,7 +87,7 @@ def test_the_pictures_are_svg_with_the_names_as_text(page: str) -> None:
 
 
 def test_the_tables_are_there(page: str) -> None:
-    for heading in ("Systems", "Differences on the same users", "Slices", "Data", "Protocol", "Machine"):
+    for heading in ("Systems", "Differences on the same users", "Slices", "All metrics", "Data", "Protocol", "Machine"):
         assert f"<h2>{heading}</h2>" in page
     assert "100.0%" in page
 

@@ -128,6 +128,30 @@ def test_tables_have_a_row_for_each_system_pair_and_slice() -> None:
     assert ["short_histories", "60", "1.0000 [1.0000, 1.0000]", "0.0000 [0.0000, 0.0000]"] in [row[:4] for row in rows]
 
 
+def test_tables_for_a_terminal_are_narrow_and_leave_empty_slices_out() -> None:
+    one = report(groups={"side": {"u00": "even"}})
+    columns, rows = one.summary_table()
+    assert columns == ["system", "N@10", "95%", "R@10", "R@20", "R@50", "MRR@10", "cov@10"]
+    assert rows[1] == ["bad", ".0000", ".0000 .0000", ".0000", ".0000", "-", ".0000", ".0000"]
+    assert sum(max(map(len, column)) + 3 for column in zip(columns, *rows, strict=True)) < 80
+    assert one.short_paired_table()[1][0] == ["good-bad", "+1.000", "+1.000 +1.000", "0.005"]
+    columns, rows = one.short_slice_table()
+    assert columns == ["R@10", "short_histories (60)"]
+    assert rows[:2] == [["good", "1.000"], ["bad", ".0000"]]
+
+
+def test_a_slice_without_users_has_no_figures() -> None:
+    form = report().to_dict()["slices"]["cold_items"]
+    assert form == {"users": 0, "systems": {"good": {}, "bad": {}, "popularity": {}}}
+
+
+def test_all_metrics_stand_in_one_table_by_system() -> None:
+    columns, rows = report().metrics_table()
+    assert columns == ["metric", "good", "bad", "popularity"]
+    assert ["recall@5", "1.0000 [1.0000, 1.0000]", "0.0000 [0.0000, 0.0000]"] in [row[:3] for row in rows]
+    assert "coverage@20" in [row[0] for row in rows]
+
+
 def test_releases_and_notes_are_passed_on() -> None:
     log = [
         Event("ann", "rake", "impression", recommendation_id="r1"),

@@ -17,7 +17,7 @@ def who(split: Split, part: Slice) -> list[str]:
     return [split.interactions.user_ids[row] for row in split.requests.users[part.places]]
 
 
-def test_cold_items_have_fewer_than_five_training_events() -> None:
+def test_cold_items_have_no_training_event_and_rare_ones_fewer_than_five() -> None:
     # Five users know the rake in training; the gloves are only ever a target.
     users = {
         **REGULARS,
@@ -27,11 +27,11 @@ def test_cold_items_have_fewer_than_five_training_events() -> None:
         "dia": "pan pot board",
     }
     split = leave_one_out(taken(users))
-    cold, new = (who(split, by_name(split)[name]) for name in ("cold_items", "new_items"))
-    assert {"bob", "dia"} <= set(cold)
-    assert "ann" not in cold
-    assert "bob" in new
-    assert "dia" not in new
+    rare, cold = (who(split, by_name(split)[name]) for name in ("rare_items", "cold_items"))
+    assert {"bob", "dia"} <= set(rare)
+    assert "ann" not in rare
+    assert "bob" in cold
+    assert "dia" not in cold
 
 
 def test_short_histories_have_at_most_five_events() -> None:
@@ -49,10 +49,10 @@ def test_users_are_grouped_by_what_is_known_of_them() -> None:
     assert not any(name.startswith("gone") for name in parts)
 
 
-def test_of_several_targets_only_the_cold_ones_are_asked_for() -> None:
+def test_of_several_targets_only_the_rare_ones_are_asked_for() -> None:
     users = {f"user{number}": "rake spade" for number in range(5)}
     split = temporal_split(taken({**users, "ann": "pan pot rake gloves"}), time=at(2))
-    part = by_name(split)["cold_items"]
+    part = by_name(split)["rare_items"]
     assert names(split.interactions, part.targets[0]) == "gloves"
     rake, gloves = (split.interactions.item_ids.index(name) for name in ("rake", "gloves"))
     lists = np.full((len(split.requests), 2), -1)
@@ -62,10 +62,14 @@ def test_of_several_targets_only_the_cold_ones_are_asked_for() -> None:
     assert found["recall@2"][0] == 1
 
 
-def test_a_slice_without_requests_is_left_out() -> None:
+def test_the_slices_of_every_report_are_there_without_requests_too() -> None:
     popular = {f"user{number}": "rake spade hose pan pot knife board gloves" for number in range(6)}
-    assert slices(leave_one_out(taken({**popular, "ann": "pan pot knife board gloves hose rake"}))) != ()
-    assert "short_histories" not in by_name(leave_one_out(taken(popular)))
+    parts = by_name(leave_one_out(taken(popular)), gone={"zoe": "x"})
+    assert {name: len(part.places) for name, part in parts.items()} == {
+        "cold_items": 6,
+        "rare_items": 6,
+        "short_histories": 0,
+    }
 
 
 def test_of_many_groups_the_largest_stay() -> None:

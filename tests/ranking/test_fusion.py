@@ -21,13 +21,20 @@ def lists(count: int, *, informed_by: str, seed: int = 0) -> list[JudgedList]:
 
 
 def fit(judged: list[JudgedList], missed: int = 0) -> Fusion:
-    return fit_fusion(judged, hits=len(judged), requests=len(judged) + missed)
+    return fit_fusion(judged, judged, requests=len(judged) + missed)
 
 
 def test_with_no_list_the_prior_weights_hold_and_chances_are_small() -> None:
     fusion = fit([], missed=50)
     assert (fusion.retrieval_weight, fusion.llm_weight) == (PRIOR_RETRIEVAL, PRIOR_LLM)
     assert fusion.probability(fusion.parts(0.9, 1.0)) < 0.02
+
+
+def test_requests_the_model_was_not_asked_about_still_calibrate_the_retriever() -> None:
+    hits = lists(200, informed_by="retrieval")
+    fusion = fit_fusion([], hits, requests=400)
+    best, worst = (fusion.probability(fusion.parts(retrieval, None)) for retrieval in (0.7, 0.3))
+    assert best > 3 * worst
 
 
 def test_the_opinion_that_knows_gets_the_weight() -> None:

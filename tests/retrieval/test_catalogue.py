@@ -86,6 +86,9 @@ def test_conditions_are_exact(store: Store, tmp_path: Path) -> None:
     catalogue = CatalogueKeeper(store, WordEncoder(), tmp_path / "index").current()
     assert catalogue.matching({"room": "GARDEN"}) == ["rake", "spade", "hose", "gloves"]
     assert catalogue.matching({"tags": "kitchen", "price": [10, 12.0]}) == ["pan", "knife"]
+    assert catalogue.matching({"room": ["kitchen", "Garden"], "price": (11, 10)}) == ["rake", "spade", "pan", "pot"]
+    assert catalogue.matching({"tags": ["home", "garden"]}) == list(catalogue.items)
+    assert catalogue.matching({"room": "garden", "tags": "kitchen"}) == []
     assert catalogue.matching({"price": 99}) == []
     with pytest.raises(ConfigError, match="colour") as caught:
         catalogue.matching({"colour": "red"})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,58 @@ def test_a_large_catalogue_gets_a_graph_that_finds_nearly_all(monkeypatch: pytes
     assert hits >= 0.95 * 500
 
 
+@pytest.fixture(params=["flat", "graph"])
+def index(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ItemIndex:
+    """Two thousand items, in either kind of index."""
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 2000 if request.param == "flat" else 100)
+    made_one = made(2000)
+    assert type(made_one._index).__name__ == {"flat": "IndexFlatIP", "graph": "IndexHNSWFlat"}[request.param]
+    return made_one
+
+
+@pytest.mark.parametrize("allowed", [1, 9, 10, 11, 499, 500, 501, 1999, 2000])
+def test_a_condition_is_exact_however_many_items_it_leaves(index: ItemIndex, allowed: int) -> None:
+    among = {f"i{row}" for row in np.random.default_rng(allowed).permutation(2000)[:allowed]}
+    query = index.vectors_of(["i7"])[0]
+    excluded = sorted(among)[: allowed // 3]
+    found = index.search(query, 10, among=among, excluded=excluded)
+    assert [i for i, _ in found] == by_hand(index, query, 10, among.difference(excluded))
+
+
+@pytest.mark.parametrize("left", [1, 9, 10, 11, 1000])
+def test_what_is_left_when_many_are_excluded_is_found_exactly(index: ItemIndex, left: int) -> None:
+    order = [f"i{row}" for row in np.random.default_rng(left).permutation(2000)]
+    query = index.vectors_of(["i7"])[0]
+    found = index.search(query, 10, excluded=order[left:])
+    assert [i for i, _ in found] == by_hand(index, query, 10, set(order[:left]))
+
+
+def test_met_items_all_around_the_query_do_not_hide_those_behind_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 100)
+    monkeypatch.setattr(index_module, "_CROWD", 1)  # walk the graph, however many are left out
+    centres = np.repeat(made(20).vectors, 100, axis=0)
+    clustered = ItemIndex(centres + 0.2 * made(2000, seed=1).vectors, made(2000).items)
+    query = clustered.vectors_of(["i7"])[0]
+    nearest = by_hand(clustered, query, 210, set(clustered.items.item_ids))
+    assert [i for i, _ in clustered.search(query, 10, excluded=nearest[:200])] == nearest[200:]
+
+
+def test_a_graph_that_leads_to_too_few_gives_way_to_a_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 1)
+    lonely = made(40)
+    lonely._index.hnsw.entry_point = -1
+    query = lonely.vectors_of(["i7"])[0]
+    assert [i for i, _ in lonely.search(query, 5)] == by_hand(lonely, query, 5, set(lonely.items.item_ids))
+
+
+def test_an_inner_product_does_not_depend_on_where_its_row_stands() -> None:
+    vectors = np.random.default_rng(0).normal(size=(1003, 96)).astype(np.float32)
+    whole = index_module.inner_products(vectors, vectors[5])
+    shuffled = np.random.default_rng(1).permutation(1003)[:77]
+    np.testing.assert_array_equal(index_module.inner_products(vectors[shuffled], vectors[5]), whole[shuffled])
+    np.testing.assert_allclose(whole, vectors @ vectors[5], rtol=1e-4, atol=1e-4)
+
+
 def test_saved_and_loaded_it_answers_the_same(tmp_path: Path) -> None:
     index = made(40)
     index.save(tmp_path)
@@ -126,6 +179,124 @@ def test_saving_again_removes_old_files_but_none_of_a_moment_ago(tmp_path: Path)
     made(42, seed=2).save(tmp_path)
     assert len(list(tmp_path.glob("*.faiss*"))) == 2
     assert loaded_size(tmp_path) == 42
+
+
+@pytest.fixture
+def builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the graphs that were built from nothing."""
+    monkeypatch.setattr(index_module, "FLAT_LIMIT", 20)
+    sizes: list[int] = []
+    build = index_module._build
+    monkeypatch.setattr(index_module, "_build", lambda vectors: (sizes.append(len(vectors)), build(vectors))[1])
+    return sizes
+
+
+def cached(directory: Path, like: ItemIndex) -> ItemIndex:
+    return ItemIndex.cached(directory, like.vectors, like.items)
+
+
+def assert_exact(index: ItemIndex) -> None:
+    """A graph this small finds everything, so it tells whether all of its vectors are the right ones."""
+    for item_id in index.items.item_ids:
+        query = index.vectors_of([item_id])[0]
+        found = [i for i, _ in index.search(query, 5)]
+        assert found == by_hand(index, query, 5, set(index.items.item_ids))
+
+
+def test_a_graph_is_built_once_for_the_same_vectors(tmp_path: Path, builds: list[int]) -> None:
+    wanted = made(60)
+    builds.clear()
+    first, second = cached(tmp_path, wanted), cached(tmp_path, wanted)
+    assert builds == [60]
+    assert_exact(second)
+    query = wanted.vectors_of(["i7"])[0]
+    assert first.search(query, 10) == second.search(query, 10)
+
+
+def test_a_few_items_are_not_kept(tmp_path: Path, builds: list[int]) -> None:
+    assert_exact(cached(tmp_path, made(20)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_computation_of_the_same_vectors_takes_up_the_graph(tmp_path: Path, builds: list[int]) -> None:
+    wanted = made(60)
+    cached(tmp_path, wanted)
+    builds.clear()
+    rounded = ItemIndex(wanted.vectors + np.float32(1e-7), wanted.items, wanted._index)
+    assert_exact(cached(tmp_path, rounded))
+    assert builds == []
+
+
+@pytest.mark.parametrize(
+    "other", [made(60, seed=1), made(60, dimension=12), made(50)], ids=["values", "shape", "fewer"]
+)
+def test_other_vectors_are_not_taken_for_the_saved_ones(tmp_path: Path, builds: list[int], other: ItemIndex) -> None:
+    cached(tmp_path, made(60))
+    builds.clear()
+    assert_exact(cached(tmp_path, other))
+    assert builds == [len(other)]
+
+
+def test_other_items_with_the_same_vectors_keep_their_own_names(tmp_path: Path, builds: list[int]) -> None:
+    wanted = made(60)
+    cached(tmp_path, wanted)
+    renamed = IndexedItems(ENCODER, tuple(f"j{row}" for row in range(60)), wanted.items.text_hashes)
+    found = ItemIndex.cached(tmp_path, wanted.vectors, renamed).search(wanted.vectors[7], 1)
+    assert found[0][0] == "j7"
+
+
+def test_items_that_came_later_are_added_to_the_graph(tmp_path: Path, builds: list[int]) -> None:
+    cached(tmp_path, made(60))
+    more = made(70)
+    np.testing.assert_array_equal(more.vectors[:60], made(60).vectors)
+    builds.clear()
+    assert_exact(cached(tmp_path, more))
+    assert_exact(cached(tmp_path, more))
+    assert builds == []
+
+
+def shortened(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def with_a_bit_changed(data: bytes) -> bytes:
+    return data[:300] + bytes([data[300] ^ 1]) + data[301:]
+
+
+@pytest.mark.parametrize("damage", [shortened, with_a_bit_changed, lambda _: b""], ids=["shortened", "bit", "empty"])
+def test_a_damaged_graph_is_built_anew(tmp_path: Path, builds: list[int], damage: Callable[[bytes], bytes]) -> None:
+    wanted = made(60)
+    cached(tmp_path, wanted)
+    (file,) = tmp_path.glob("*.faiss")
+    file.write_bytes(damage(file.read_bytes()))
+    builds.clear()
+    assert_exact(cached(tmp_path, wanted))
+    assert builds == [60]
+    assert_exact(cached(tmp_path, wanted))
+    assert builds == [60]
+
+
+def test_two_that_build_at_once_both_answer_and_leave_one_that_holds(
+    tmp_path: Path, builds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = made(60)
+    between(monkeypatch, "index.json", lambda: assert_exact(cached(tmp_path, wanted)))
+    assert_exact(cached(tmp_path, wanted))
+    builds.clear()
+    assert_exact(cached(tmp_path, wanted))
+    assert builds == []
+
+
+def test_a_graph_that_cannot_be_kept_still_answers(
+    tmp_path: Path, builds: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    assert_exact(cached(tmp_path, made(60)))
+    assert "cannot be kept" in caplog.text
+    assert not list(tmp_path.iterdir())
 
 
 def between(monkeypatch: pytest.MonkeyPatch, name: str, act: object) -> None:

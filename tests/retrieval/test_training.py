@@ -10,6 +10,7 @@ import torch
 from llmrec.retrieval import training
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.fitted import FittedEncoder
+from llmrec.retrieval.fitting import _start_weights
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
 from llmrec.retrieval.training import TrainingExamples, TrainingOptions, train
 
@@ -59,14 +60,6 @@ def test_the_sampled_softmax_learns_it_too(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(training, "_SAMPLED", 6)
     _, state = train(ring(), CONFIG, OPTIONS)
     assert state.best_ndcg > 0.9
-
-
-def test_sampling_every_item_is_the_full_softmax() -> None:
-    states, items = torch.randn(5, 8), torch.randn(10, 8)
-    target, popularity = torch.tensor([1, 3, 3, 7, 9]), torch.zeros(10)
-    sampled = training._sampled_cross_entropy(states, items, target, torch.arange(10), popularity)
-    full = torch.nn.functional.cross_entropy(states @ items.T, target)
-    assert float(sampled) == pytest.approx(float(full), abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
@@ -133,13 +126,43 @@ def test_with_nobody_to_validate_on_the_newest_weights_are_kept() -> None:
     assert not torch.equal(model.ids.weight, other.ids.weight)
 
 
-def test_a_warm_start_keeps_what_was_known_and_makes_room_for_new_items() -> None:
-    model, _ = train(ring(), CONFIG, OPTIONS)
-    more = replace(ring(), texts=np.eye(ITEMS + 2, 20, dtype=np.float32))
-    run = training._Run(more, CONFIG, OPTIONS)
+def test_a_warm_start_begins_with_what_was_known_of_each_item_by_its_id() -> None:
+    model, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=1))
+    item_ids = tuple(f"i{row}" for row in range(ITEMS))
+    weights = _start_weights(FittedEncoder(model, EventVocabulary(), item_ids), ["i3", "new", "i0"])
+    assert torch.equal(weights["ids.weight"][[0, 2]], model.ids.weight[[3, 0]])
+    assert not weights["ids.weight"][1].any()
+
+    run = training._Run(ring(), CONFIG, OPTIONS)
     run.warm_start(model.state_dict())
-    assert torch.equal(run.model.ids.weight[:ITEMS], model.ids.weight)
-    assert len(run.model.ids.weight) == ITEMS + 2
+    for begun in (run.model, run.averaged):
+        assert all(torch.equal(weight, model.state_dict()[name]) for name, weight in begun.state_dict().items())
+
+
+def test_the_kept_weights_are_an_average_and_less_noisy_than_the_latest() -> None:
+    latest, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=3, averaged_epochs=0.0))
+    averaged, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=3, averaged_epochs=2.0))
+    start, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=0))
+    moved = [float((model.ids.weight - start.ids.weight).detach().norm()) for model in (averaged, latest)]
+    assert 0 < moved[0] < moved[1]
+
+
+def test_a_held_out_event_is_not_learnt_from_and_the_same_users_are_asked_again() -> None:
+    users = [arrays([place % ITEMS, (place + 1) % ITEMS, (place + 2) % ITEMS]) for place in range(40)]
+    ids = [f"u{place}" for place in range(40)]
+
+    def asked(order: list[int]) -> set[str]:
+        picked, names = [users[place] for place in order], [ids[place] for place in order]
+        held = TrainingExamples.holding_out(picked, names, ring().texts, kinds=1, fingerprint="")
+        for user, target, before in zip(held.users, held.targets, picked, strict=True):
+            assert len(user) == (3 if target < 0 else 2)
+            assert target in (-1, before.rows[-1])
+        return {name for name, target in zip(names, held.targets, strict=True) if target >= 0}
+
+    first = asked(list(range(40)))
+    assert 10 < len(first) < 30
+    assert asked(list(range(39, -1, -1))) == first
+    assert asked(list(range(20))) == {name for name in first if int(name[1:]) < 20}
 
 
 def test_states_never_see_what_comes_later() -> None:
@@ -163,7 +186,7 @@ def test_a_users_vector_does_not_depend_on_company() -> None:
 def test_attention_weights_sum_to_one_over_what_is_read(network: str) -> None:
     model, _ = train(ring(), replace(CONFIG, network=network), replace(OPTIONS, epochs=1))  # type: ignore[arg-type]
     items = model.item_vectors(torch.from_numpy(ring().texts))
-    weights = model.attention(arrays(list(range(ITEMS))), items)
+    _, weights = model.read(arrays(list(range(ITEMS))), items)
     assert weights.shape == (ITEMS,)
     assert weights.sum() == pytest.approx(1.0, abs=1e-5)
     assert (weights[: ITEMS - CONFIG.max_events] == 0).all()

@@ -15,7 +15,7 @@ from llmrec.testing import OverlapLanguageModel, WordEncoder
 from llmrec.workspace import Workspace
 from tests.conftest import open_shop
 
-COMMANDS = ["demo", "init", "import", "fit", "recommend", "rank", "why", "feedback", "models", "doctor"]
+COMMANDS = ["demo", "init", "import", "fit", "recommend", "rank", "why", "feedback", "evaluate", "models", "doctor"]
 
 
 @pytest.fixture

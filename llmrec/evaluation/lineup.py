@@ -1,0 +1,158 @@
+"""The systems of a standard evaluation: the baselines that every report has, and the retriever as `fit` trains it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.config import Settings
+from llmrec.errors import MissingExtraError
+from llmrec.evaluation.baselines import Als, Ease, Popularity, TextOnly
+from llmrec.evaluation.encoders import EncoderSystem
+from llmrec.evaluation.interactions import Interactions, Rows, Sequences
+from llmrec.evaluation.protocols import Requests
+from llmrec.evaluation.systems import System
+from llmrec.models import choose_device
+from llmrec.retrieval import EncoderConfig, TrainingOptions
+
+__all__ = ["Lineup", "SasRec", "baselines", "retrievers"]
+
+RETRIEVER = "retriever"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """Which systems take part.
+
+    Args:
+        settings: The shape of the encoder and how it is trained, as for `fit`.
+        seeds: One training each; the first is called ``retriever``, the others ``retriever-SEED``.
+        baselines_only: Train nothing.
+        sasrec: Add the same network without texts, trained with the first seed.
+        checkpoints: Directory from which interrupted trainings go on, and finished ones are read.
+        progress: Show bars on a terminal.
+    """
+
+    settings: Settings
+    seeds: Sequence[int] = (1,)
+    baselines_only: bool = False
+    sasrec: bool = False
+    checkpoints: Path | None = None
+    progress: bool = False
+
+
+class SasRec:
+    """A plain SASRec (Kang and McAuley 2018): the retriever's network, told only which items came in which order.
+
+    Args:
+        encoder: Made with texts of zeros.
+    """
+
+    name = "sasrec"
+
+    def __init__(self, encoder: EncoderSystem) -> None:
+        self._encoder = encoder
+
+    def fit(self, training: Interactions) -> None:
+        """Train on the order of the items."""
+        self._encoder.fit(replace(training, sequences=_order_of(training.sequences), kind_names=()))
+
+    def rank(self, requests: Requests, k: int) -> Rows:
+        """The k best items of each request, int64 [n, k]."""
+        return self._encoder.rank(Requests(requests.users, _order_of(requests.histories)), k)
+
+
+def baselines(vectors: NDArray[np.float32] | None) -> tuple[list[System], list[str]]:
+    """Popularity, EASE, ALS and, given text vectors, texts alone; and a note for each that is missing."""
+    systems: list[System] = [Popularity(), Ease()]
+    notes = []
+    try:
+        systems.append(Als())
+    except MissingExtraError as missing:
+        notes.append(f"Without ALS: {missing}; {missing.hint}")
+    if vectors is None:
+        notes.append("Nothing is known of the items but their ids, so no system goes by texts.")
+    else:
+        systems.append(TextOnly(vectors))
+    return systems, notes
+
+
+def retrievers(
+    training: Interactions, vectors: NDArray[np.float32] | None, lineup: Lineup
+) -> tuple[list[System], list[str]]:
+    """The retriever once for each seed, and what a reader should know of it.
+
+    Where `fit` would train no encoder, neither does this: the retriever then goes by texts alone, as it does in a
+    workspace.
+
+    Args:
+        training: What they will be fitted on; it names the checkpoints.
+        vectors: The text vector of each item row; None: the retriever knows items by their ids.
+        lineup: Which systems.
+    """
+    wanted = lineup.settings.encoder
+    if lineup.baselines_only:
+        return [], []
+    if wanted.network == "none" or _learnable(training) < max(wanted.minimum_events, 1):
+        return _untrained(vectors, lineup.settings)
+    config = EncoderConfig.of(wanted)
+    nothing = np.zeros((len(training.item_ids), 1), np.float32)
+    trained: list[System] = [
+        _trained(training, nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds
+    ]
+    if lineup.sasrec:
+        plain = replace(config, id_dropout=0.0)
+        trained.insert(0, SasRec(_trained(training, nothing, plain, lineup, lineup.seeds[0])))
+    return trained, []
+
+
+def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple[list[System], list[str]]:
+    if vectors is None:
+        return [], ["There are too few events to train a retriever, and no texts to go by."]
+    system = TextOnly(vectors, settings.retrieval.half_life)
+    system.name = RETRIEVER
+    note = (
+        "The retriever goes by texts alone, as it does in a workspace with [encoder] network = none or with fewer "
+        f"events than minimum_events = {settings.encoder.minimum_events}."
+    )
+    return [system], [note]
+
+
+def _trained(
+    training: Interactions, texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, seed: int
+) -> EncoderSystem:
+    device = str(choose_device(lineup.settings.models.device))
+    options = TrainingOptions.of(lineup.settings.encoder, seed=seed, device=device)
+    return EncoderSystem(
+        texts,
+        config,
+        options,
+        name=RETRIEVER if seed == lineup.seeds[0] else f"{RETRIEVER}-{seed}",
+        checkpoint=lineup.checkpoints and lineup.checkpoints / _checkpoint_name(training, texts, config, options),
+        progress=lineup.progress,
+    )
+
+
+def _checkpoint_name(
+    training: Interactions, texts: NDArray[np.float32], config: EncoderConfig, options: TrainingOptions
+) -> str:
+    """A name of its own for everything that makes another result, so that no run takes the place of another's."""
+    digest = hashlib.sha256(json.dumps([training.sha256, asdict(config), asdict(options)], sort_keys=True).encode())
+    digest.update(texts.tobytes())
+    return f"encoder-{digest.hexdigest()[:32]}.safetensors"
+
+
+def _learnable(training: Interactions) -> int:
+    """How many events follow another one of their user: what there is to learn from."""
+    lengths = training.sequences.lengths
+    return int(lengths.sum() - (lengths > 0).sum())
+
+
+def _order_of(sequences: Sequences) -> Sequences:
+    return Sequences(sequences.indptr, sequences.rows)

@@ -1,0 +1,188 @@
+"""The standard evaluation on a ring of steps, where who took a step takes the next one."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmrec.config import Settings
+from llmrec.errors import ConfigError, MissingExtraError
+from llmrec.evaluation import (
+    EvaluationData,
+    Interactions,
+    Lineup,
+    Protocol,
+    ProtocolName,
+    Report,
+    Sequences,
+    lineup,
+    standard_report,
+)
+from llmrec.retrieval import training
+from tests.evaluation.worlds import ragged
+
+STEPS, USERS = 24, 40
+TEXTS = np.eye(STEPS, dtype=np.float32)
+SETTINGS = Settings.model_validate(
+    {"encoder": {"dimension": 16, "layers": 1, "max_events": 8, "epochs": 12, "batch_size": 4, "learning_rate": 3e-3,
+                 "dropout": 0, "minimum_events": 10}}
+)  # fmt: skip
+UNTRAINED = Settings()
+LEAVE_ONE_OUT = Protocol()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def ring() -> EvaluationData:
+    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
+    parts = ragged(*[((start + np.arange(6)) % STEPS).tolist() for start in starts])
+    day = 86_400_000_000
+    timed = replace(parts, times=(np.tile(np.arange(6), USERS) + 19_800) * day)
+    names = tuple(f"u{user:02d}" for user in range(USERS))
+    interactions = Interactions(names, tuple(f"s{step:02d}" for step in range(STEPS)), timed)
+    groups = {"side": {name: place % 2 for place, name in enumerate(names)}}
+    return EvaluationData("ring", interactions, None, groups)
+
+
+def report(
+    data: EvaluationData, protocol: Protocol = LEAVE_ONE_OUT, settings: Settings = SETTINGS, **how: Any
+) -> Report:
+    return standard_report(data, TEXTS, Lineup(settings, **how), protocol)
+
+
+def test_every_report_has_the_baselines_and_compares_the_retriever_with_each() -> None:
+    pytest.importorskip("implicit")
+    found = report(ring(), seeds=(3, 4), sasrec=True)
+    assert list(found.systems) == ["popularity", "ease", "als", "text", "sasrec", "retriever", "retriever-4"]
+    assert list(found.paired) == [f"retriever-{name}" for name in ("popularity", "ease", "als", "text", "sasrec")]
+    for name in ("retriever", "retriever-4", "sasrec"):
+        assert (found.systems[name]["ndcg@10"].value or 0) > (found.systems["popularity"]["ndcg@10"].value or 0)
+    assert {"rare_items", "cold_items", "short_histories", "side=0", "side=1"} <= set(found.slices)
+    assert found.protocol["seeds"] == [3, 4]
+    assert "recall@50" in found.systems["ease"]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = report(ring(), checkpoints=tmp_path)
+
+    def train(_: object) -> None:
+        raise AssertionError("it trains again")
+
+    monkeypatch.setattr(training._Run, "epoch", train)
+    again = report(ring(), checkpoints=tmp_path)
+    assert again.to_dict()["systems"] == first.to_dict()["systems"]
+    with pytest.raises(AssertionError, match="trains again"):
+        report(ring(), checkpoints=tmp_path, seeds=(2,))
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = report(ring())
+    real, done = training._Run.epoch, []
+
+    def interrupted(run: training._Run) -> None:
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(run.state.epoch)
+        real(run)
+
+    monkeypatch.setattr(training._Run, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report(ring(), checkpoints=tmp_path)
+    done.clear()
+    monkeypatch.setattr(training._Run, "epoch", lambda run: (done.append(run.state.epoch), real(run)))
+    assert report(ring(), checkpoints=tmp_path).systems == whole.systems
+    assert done[0] == 5
+
+
+def test_the_order_of_users_changes_no_users_result() -> None:
+    data = ring()
+    order = np.random.default_rng(3).permutation(USERS)
+    other = replace(data, interactions=data.interactions.take_users(order))
+    one, two = report(data), report(other)
+    for system, metrics in one.per_user.items():
+        for metric, values in metrics.items():
+            np.testing.assert_array_equal(two.per_user[system][metric], values, err_msg=f"{system} {metric}")
+
+
+def planted(plant: int) -> EvaluationData:
+    """Everybody's newest event, at one moment, is on an item that nobody took before."""
+    data = ring()
+    parts = data.interactions.sequences
+    assert parts.times is not None
+    sequences = Sequences(
+        parts.indptr + np.arange(USERS + 1),
+        np.insert(parts.rows % (STEPS - 2), parts.indptr[1:], plant),
+        times=np.insert(parts.times, parts.indptr[1:], parts.times.max() + 1),
+    )
+    return replace(data, interactions=data.interactions.with_sequences(sequences))
+
+
+def foretold(plant: int, name: ProtocolName) -> Report:
+    data = planted(plant)
+    assert data.interactions.sequences.times is not None
+    moment = EPOCH + timedelta(microseconds=int(data.interactions.sequences.times.max()))
+    return report(data, Protocol(name, moment if name == "temporal" else None))
+
+
+@pytest.mark.parametrize("name", ["leave-one-out", "temporal"])
+def test_a_planted_future_event_is_found_nowhere(name: ProtocolName) -> None:
+    one, other = foretold(STEPS - 1, name), foretold(STEPS - 2, name)
+    assert one.slices["cold_items"].users == USERS
+    for system, metrics in one.per_user.items():
+        # What lists are made of, whatever was the right answer: it would change if anything of the future were seen.
+        for metric in ("novelty@10", "popularity@10", "diversity@10"):
+            np.testing.assert_array_equal(other.per_user[system][metric], metrics[metric], err_msg=f"{system} {metric}")
+    for system in ("popularity", "ease"):
+        assert one.systems[system]["recall@5"].value == 0
+
+
+def test_items_held_out_are_what_the_cold_slice_asks_for() -> None:
+    found = report(ring(), Protocol(cold_items=0.25))
+    assert found.protocol["held_out_items"] == STEPS // 4
+    cold = found.slices["cold_items"]
+    assert 0 < cold.users < found.users
+    assert cold.systems["popularity"]["recall@5"].value == 0
+    assert set(cold.systems) >= {"text", "retriever"}
+
+
+def test_a_split_in_time_takes_a_share_or_a_moment() -> None:
+    share = report(ring(), Protocol("temporal", 0.5), baselines_only=True)
+    assert share.protocol["name"] == "temporal"
+    assert share.protocol["share_before"] == 0.5
+    assert "encoder" not in share.protocol
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [({"split_at": 0.5}, "splits at no moment"), ({"name": "temporal", "cold_items": 0.1}, "with leave-one-out only")],
+)
+def test_options_of_the_other_protocol_are_refused(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        Protocol(**given)
+
+
+def test_with_little_to_learn_from_the_retriever_goes_by_texts_and_says_so() -> None:
+    found = report(ring(), settings=UNTRAINED)
+    assert any("texts alone" in note for note in found.notes)
+    assert "retriever" in found.systems
+    assert standard_report(ring(), None, Lineup(UNTRAINED), LEAVE_ONE_OUT).notes[-1].startswith("There are too few")
+
+
+def test_without_texts_the_retriever_knows_items_by_their_ids() -> None:
+    found = standard_report(ring(), None, Lineup(SETTINGS), LEAVE_ONE_OUT)
+    assert "text" not in found.systems
+    assert (found.systems["retriever"]["ndcg@10"].value or 0) > 0.5
+    assert "diversity@10" not in found.systems["retriever"]
+
+
+def test_without_its_package_als_is_left_out_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise MissingExtraError("implicit", extra="als", purpose="the ALS baseline")
+
+    monkeypatch.setattr(lineup, "Als", missing)
+    found = report(ring(), baselines_only=True)
+    assert list(found.systems) == ["popularity", "ease", "text"]
+    assert list(found.paired) == ["ease-popularity", "ease-text"]
+    assert "llmrec[als]" in found.notes[0]

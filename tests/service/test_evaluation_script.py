@@ -1,0 +1,84 @@
+"""The scripts that measure on published data: their options, their status, and what they read."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmrec.service import evaluating
+from llmrec.testing import WordEncoder
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMREC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(evaluating, "load_text_encoder", lambda _: WordEncoder(8))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, script: str, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    lines = [f"u{user}\t" + " ".join(f"i{(user + step) % 12}" for step in range(5)) for user in range(12)]
+    (tmp_path / "sequences.tsv").write_text("\n".join(["user_id\titem_ids", *lines, ""]))
+    titles = [f"i{item}\tThing {item}\tDrama|War" for item in range(12)]
+    (tmp_path / "items.tsv").write_text("\n".join(["item_id\ttitle\tgenres", *titles, ""]))
+    (tmp_path / "users.tsv").write_text(
+        "user_id\tgender\tage\n" + "".join(f"u{u}\t{'MF'[u % 2]}\t25\n" for u in range(12))
+    )
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["evaluate_ml1m.py", "evaluate_games.py"])
+def test_a_folder_of_sequences_is_measured(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    out = tmp_path / "out" / "report.json"
+    assert run(monkeypatch, script, folder, "--baselines-only", "--json", str(out)) == 0
+    form = json.loads(out.read_text())
+    assert {"popularity", "ease", "text"} <= set(form["systems"])
+    assert {"rare_items", "gender=F", "gender=M"} <= set(form["slices"])
+
+
+def test_the_language_models_stage_says_that_it_comes_later(
+    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "evaluate_ml1m.py", folder, "--stage", "full") == 2
+    said = capsys.readouterr().err
+    assert "training of the ranker" in said
+    assert "--stage retriever" in said
+
+
+def test_ratings_and_films_are_cut_to_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings = [f"{user},{film},4,{1_000_000_000 + film}" for user in range(1, 8) for film in range(1, 7)]
+    (tmp_path / "ratings.csv").write_text(
+        "\n".join(["userId,movieId,rating,timestamp", *ratings, "9,1,3,1000000000", ""])
+    )
+    films = [f'{film},"Film {film}, The (1990)",Drama|War' for film in range(1, 10)]
+    (tmp_path / "movies.csv").write_text("\n".join(["movieId,title,genres", *films, ""]))
+    out = tmp_path / "report.json"
+    assert run(monkeypatch, "evaluate_latest_small.py", str(tmp_path), "--baselines-only", "--json", str(out)) == 0
+    data = json.loads(out.read_text())["data"]
+    assert (data["users"], data["items"], data["events"]) == (7, 6, 42)
+
+
+@pytest.mark.parametrize("script", ["evaluate_ml1m.py", "evaluate_games.py", "evaluate_latest_small.py"])
+def test_a_folder_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], script: str
+) -> None:
+    assert run(monkeypatch, script, str(tmp_path / "gone")) == 2
+    assert "gone" in capsys.readouterr().err
+
+
+def test_no_seed_is_refused(folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "evaluate_games.py", folder, "--seeds", "0") == 2
+    assert "1 or more" in capsys.readouterr().err
