@@ -84,7 +84,7 @@ class EncoderSettings(_Section):
     network: Literal["attention", "gru", "none"] = "attention"
     """attention: a causal transformer; gru: a GRU with attention pooling; none: the decayed mean of the texts."""
     minimum_events: Annotated[int, Field(ge=0)] = 1_000
-    """With fewer events on items none is trained."""
+    """With fewer events that follow another one of their user none is trained."""
     dimension: Positive = 96
     """Length of item and user vectors."""
     layers: Positive = 2

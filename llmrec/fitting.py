@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +80,9 @@ class Fit:
             previous: The live release's encoder, to begin with.
         """
         snapshot = self._snapshot()
-        taken = self._popularity(snapshot)
-        fitted = self._encoder(previous, snapshot)
+        behaviour = list(self._behaviour(snapshot))
+        taken = self._popularity(behaviour)
+        fitted = self._encoder(previous, behaviour)
         space: Space = (
             EncodedSpace(fitted.encoder, self.catalogue)
             if fitted
@@ -105,27 +109,26 @@ class Fit:
 
     def _snapshot(self) -> int:
         """The last event to learn from: an interrupted fit's, where few came since, so that its training can go on."""
-        last = self.store.last_sequence()
+        last, encoder = self.store.last_sequence(), self.settings.encoder.model_dump(mode="json")
         with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = int(json.loads(self._interrupted.read_bytes())["last_sequence"])
-            if self.checkpoint.exists() and kept <= last <= kept * (1 + _FEW_NEW_EVENTS):
-                return kept
+            kept = json.loads(self._interrupted.read_bytes())
+            few = kept["last_sequence"] <= last <= kept["last_sequence"] * (1 + _FEW_NEW_EVENTS)
+            if self.checkpoint.exists() and kept["encoder"] == encoder and few:
+                return int(kept["last_sequence"])
         self._interrupted.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self._interrupted, json.dumps({"last_sequence": last}).encode())
+        replace_file(self._interrupted, json.dumps({"last_sequence": last, "encoder": encoder}).encode())
         return last
 
-    def _popularity(self, snapshot: int) -> Popularity:
+    def _popularity(self, behaviour: Sequence[Sequence[Event]]) -> Popularity:
         attributes = {user.user_id: user.attributes for user in self.store.users() if user.attributes}
-        groups = count_groups(self._behaviour(snapshot), attributes) if attributes else ()
-        return Popularity(self.store.item_counts(), groups)
+        counts = Counter(str(event.item_id) for events in behaviour for event in events)
+        return Popularity(counts, count_groups(behaviour, attributes))
 
-    def _encoder(self, previous: FittedEncoder | None, snapshot: int) -> EncoderFit | None:
+    def _encoder(self, previous: FittedEncoder | None, behaviour: Sequence[Sequence[Event]]) -> EncoderFit | None:
         wanted = self.settings.encoder
-        if wanted.network == "none":
-            return None
-        behaviour = list(self._behaviour(snapshot))
         # What is learnt from is one event after another.
-        if sum(len(events) - 1 for events in behaviour) < max(wanted.minimum_events, 1):
+        steps = sum(len(events) - 1 for events in behaviour)
+        if wanted.network == "none" or steps < max(wanted.minimum_events, 1):
             return None
         return fit_encoder(
             behaviour,
@@ -141,11 +144,14 @@ class Fit:
 
     def _behaviour(self, snapshot: int) -> Iterator[list[Event]]:
         """What each user took, up to the snapshot; what they refused is no example of what is taken next."""
-        for user_id in self.store.users_with_history(1):
-            events = self.store.events(user_id, before=snapshot + 1, behaviour=True)
-            taken = [event for event in events if event.item_id in self.catalogue.items and not event.is_negative]
+        for _, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
+            taken = [event for event in events if self._teaches(event, snapshot)]
             if taken:
                 yield taken
+
+    def _teaches(self, event: Event, snapshot: int) -> bool:
+        known = event.item_id in self.catalogue.items and (event.sequence or 0) <= snapshot
+        return known and event.is_behaviour and not event.is_negative
 
     def _fusion(self, retriever: Retriever, held_out: Sequence[str] | None) -> Fusion:
         requests = judge(self._held_out(held_out), retriever, self.settings.retrieval.candidates)
@@ -176,11 +182,12 @@ class Fit:
             events = tuple(
                 event for event in history.events if event.item_id is None or event.item_id in self.catalogue.items
             )
-            if len(events) < 2 or not events[-1].item_id or events[-1].is_negative:
+            wanted = [event for event in events[:-1] if event.item_id and not event.is_negative]
+            if not wanted or not events[-1].item_id or events[-1].is_negative:
                 continue
             met = {event.item_id for event in events[:-1]}
             if events[-1].item_id not in met or not self.settings.retrieval.filter_seen:
-                yield History(history.user, events)
+                yield History(history.user, events, history.seen)
 
     def _manifest(self, prompt: str, snapshot: int, training: EncoderTraining | None) -> dict[str, Any]:
         model = self.ranker.model if self.ranker else None

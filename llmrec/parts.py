@@ -35,6 +35,9 @@ from llmrec.workspace import Workspace
 
 __all__ = ["Live", "Parts"]
 
+_Scorers = tuple[tuple[str, int], Space, ColdStart]
+"""What they were made for (release and catalogue), and what scores items."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -103,7 +106,7 @@ class Parts:
         self._keeper: CatalogueKeeper | None = None
         self._ranker: Ranker | None = None
         self._live: Live | None = None
-        self._scorers: tuple[tuple[str, int], Space, ColdStart] | None = None
+        self._scorers: _Scorers | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -136,14 +139,21 @@ class Parts:
         version = (live.release.version, catalogue.version)
         known = self._scorers
         if known is None or known[0] != version:
-            space = self._make_space(live, catalogue)
-            known = self._scorers = (version, space, self._cold_start(live, catalogue, space))
+            known = self._made_scorers(version, live, catalogue)
         return Retriever(catalogue, *known[1:], context)
+
+    def _made_scorers(self, version: tuple[str, int], live: Live, catalogue: Catalogue) -> _Scorers:
+        with self._loading:  # of many requests that find them missing, one makes them
+            known = self._scorers
+            if known is None or known[0] != version:
+                space = self._make_space(live, catalogue)
+                known = self._scorers = (version, space, self._cold_start(live, catalogue, space))
+            return known
 
     def _make_space(self, live: Live, catalogue: Catalogue) -> Space:
         if live.encoder is None:
             return TextSpace(catalogue, self._settings.retrieval.half_life)
-        return EncodedSpace(live.encoder, catalogue)
+        return EncodedSpace(live.encoder, catalogue, self._workspace.index / "encoder")
 
     def _cold_start(self, live: Live, catalogue: Catalogue, space: Space) -> ColdStart:
         half_life = self._settings.retrieval.half_life

@@ -212,12 +212,15 @@ class Recommender:
 
     def history(self, user_id: str) -> History:
         """What is known of a user, as a request sees it."""
-        user_id = user_id_of(user_id)
+        user_id, most = user_id_of(user_id), self.settings.retrieval.history_events
+        events = self.store.events(user_id, limit=most, behaviour=True)
+        # All of them: then these say what was met, and nothing more needs to be read.
+        whole = len(events) < most
         return History(
             user=self.store.user(user_id) or User(user_id),
-            events=self.store.events(user_id, limit=self.settings.retrieval.history_events, behaviour=True),
-            seen=self.store.seen(user_id),
-            known=self.store.event_count(user_id, behaviour=True),
+            events=events,
+            seen=frozenset(event.item_id for event in events if event.item_id) if whole else self.store.seen(user_id),
+            known=len(events) if whole else self.store.event_count(user_id, behaviour=True),
         )
 
     # --- fitting ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Measure the retriever on MovieLens latest-small, 5-core: what the LlamaRec paper calls ML-100K.
 
-    python scripts/evaluate_latest_small.py ../shared/data/ml-latest-small --seeds 3 --json latest-small.json
+    python scripts/evaluate_latest_small.py DATA --seeds 3 --json latest-small.json
 
 DATA holds ratings.csv and movies.csv as GroupLens publishes them. One seed takes a few minutes on two cores. A second
 call goes on from what the first one trained.

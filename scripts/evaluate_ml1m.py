@@ -1,6 +1,6 @@
 """Measure the retriever on MovieLens-1M in the split of LRURec: leave-one-out against all items, seen items masked.
 
-    python scripts/evaluate_ml1m.py ../shared/data/ml-1m --seed 1 --json ml1m.json --html ml1m.html
+    python scripts/evaluate_ml1m.py DATA --seed 1 --json ml1m.json --html ml1m.html
 
 DATA holds sequences.tsv (user_id, item ids in the order of time), items.tsv and users.tsv. Training takes hours on two
 cores; a second call goes on from what the first one trained.
@@ -12,13 +12,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from llmrec.config import EncoderSettings, Settings
 from llmrec.errors import ConfigError
 from llmrec.evaluation import MEMORISED, EvaluationData, data_from_folder
 from llmrec.service.evaluation_script import evaluation_parser, run_script
 
 # A million events feed a wider network than the default one for longer.
-SETTINGS = Settings(encoder=EncoderSettings(dimension=128, heads=4, dropout=0.2, epochs=100, patience=10))
+SETTINGS = {"encoder": {"dimension": 128, "heads": 4, "dropout": 0.2, "epochs": 50, "patience": 10}}
 
 
 def read(options: argparse.Namespace) -> EvaluationData:

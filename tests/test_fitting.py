@@ -187,6 +187,31 @@ def test_a_fit_repairs_a_damaged_release(courses: Recommender, damage: str) -> N
         assert rec.recommend("u1").items
 
 
+def test_what_was_said_or_refused_lately_takes_no_credit_from_what_was_taken(courses: Recommender) -> None:
+    courses.fit()
+    for event in (Event("eve", "s2"), Event("eve", "s3"), Event("eve", "s9", "hide")):
+        courses.feedback(event)
+    for number in range(SETTINGS["encoder"]["max_events"]):  # type: ignore[call-overload]
+        courses.feedback(Event("eve", kind="search", text=f"query {number}"))
+    worth = {one.item_id: one.strength for one in courses.explain("eve", "s4").evidence if one.kind == "event"}
+    (whole,) = courses.rank(["s2", "s3"], ["s4"], llm=False)
+    for gone, rest in (("s3", ["s2"]), ("s2", ["s3"])):
+        (without,) = courses.rank(rest, ["s4"], llm=False)
+        fall = whole.parts["retrieval"] - without.parts["retrieval"]
+        assert worth.get(gone, 0.0) == pytest.approx(fall, abs=0.05)  # the language model's opinion moves it a little
+    assert worth["s3"] > 0.5
+    assert not worth.get("s9")
+
+
+def test_what_was_refused_makes_nothing_popular(courses: Recommender) -> None:
+    for user in range(40):
+        courses.feedback(Event(f"u{user}", "s7", "dislike"))
+    counts = courses.fit().part("popularity.json")
+    assert counts["s7"] == sum(
+        event.item_id == "s7" and not event.is_negative for event in courses.store.events_by_user()
+    )
+
+
 def test_an_interruption_after_the_training_does_not_lose_it(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

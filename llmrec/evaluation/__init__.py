@@ -1,6 +1,6 @@
 """How good recommendations are: protocols, metrics, baselines, uncertainty and the report."""
 
-from llmrec.evaluation.baselines import Als, Ease, Popularity, TextOnly, tuned_ease
+from llmrec.evaluation.baselines import Als, Ease, Popularity, TextOnly
 from llmrec.evaluation.datasets import (
     MEMORISED,
     EvaluationData,
@@ -87,6 +87,5 @@ __all__ = [
     "text_vectors",
     "top_rows",
     "training_interactions",
-    "tuned_ease",
     "user_groups",
 ]

@@ -7,7 +7,6 @@ anything gets the most popular items.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
@@ -18,12 +17,11 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from llmrec.errors import DataError, MissingExtraError, NotFittedError
-from llmrec.evaluation.interactions import Floats, Interactions, Rows
-from llmrec.evaluation.metrics import list_accuracy
-from llmrec.evaluation.protocols import Requests, Split, training_interactions
-from llmrec.evaluation.systems import Scores, chunks, rank_by_score
+from llmrec.evaluation.interactions import Floats, Interactions, Rows, Sequences
+from llmrec.evaluation.protocols import Requests
+from llmrec.evaluation.systems import Scores, rank_by_score, scores_of
 
-__all__ = ["Als", "Ease", "Popularity", "TextOnly", "tuned_ease"]
+__all__ = ["Als", "Ease", "Popularity", "TextOnly"]
 
 
 class _ScoredBaseline(ABC):
@@ -44,12 +42,9 @@ class _ScoredBaseline(ABC):
         """The k best items of each request, int64 [n, k]."""
         return rank_by_score(self._scores_or_popularity, requests, k, len(self._fitted))
 
-    def score(self, requests: Requests, rows: Rows) -> Floats:
-        """The score of one item for each request, float64 [n]."""
-        found = np.empty(len(requests))
-        for part in chunks(len(requests), len(self._fitted)):
-            found[part] = self._scores_or_popularity(requests.take(part))[np.arange(len(part)), rows[part]]
-        return found
+    def score(self, requests: Requests, targets: Sequences) -> Floats:
+        """The score of each request's targets, float64 [target events]."""
+        return scores_of(self._scores_or_popularity, requests, targets, len(self._fitted))
 
     @property
     def _fitted(self) -> Scores:
@@ -119,39 +114,6 @@ class Ease(_ScoredBaseline):
         scores = np.zeros((len(requests), len(self._fitted)), np.float32)
         scores[:, self._rows] = _decayed(requests, len(self._fitted), self.half_life)[:, self._rows] @ self._weights
         return scores
-
-
-def tuned_ease(
-    validation: Split,
-    regularisations: Sequence[float] = (100.0, 300.0, 1000.0),
-    half_lives: Sequence[float] = (1.0, 2.0, 4.0, 8.0),
-    *,
-    users: int = 5000,
-    max_items: int = 10_000,
-) -> Ease:
-    """The settings with the best NDCG@10 on validation requests; fit the result on what it is then to learn from.
-
-    Args:
-        validation: Requests that are not the test's.
-        regularisations: Each costs one fit.
-        half_lives: Each costs one ranking for every regularisation.
-        users: At most so many requests are looked at, evenly chosen.
-        max_items: As in `Ease`.
-    """
-    training = training_interactions(validation)
-    some = np.linspace(0, len(validation.requests) - 1, min(users, len(validation.requests))).astype(np.int64)
-    requests, targets = validation.requests.take(some), validation.targets.take(some)
-    best, best_ndcg = Ease(max_items=max_items), -1.0
-    for regularisation in regularisations:
-        ease = Ease(regularisation, max_items=max_items)
-        ease.fit(training)
-        for half_life in half_lives:
-            ease.half_life = half_life
-            found = list_accuracy(ease.rank(requests, 10), targets, len(training.item_ids), (10,))
-            ndcg = float(found["ndcg@10"].mean())
-            if ndcg > best_ndcg:
-                best, best_ndcg = Ease(regularisation, half_life, max_items), ndcg
-    return best
 
 
 class TextOnly(_ScoredBaseline):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,14 @@ class EvaluationData:
     groups: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     files: Sequence[Path] = ()
     notes: Sequence[str] = ()
+
+    def by_id(self) -> EvaluationData:
+        """The same with users and items in the order of their ids; see `Interactions.by_id`."""
+        ordered = self.interactions.by_id()
+        if self.texts is None:
+            return replace(self, interactions=ordered)
+        text_of = dict(zip(self.interactions.item_ids, self.texts, strict=True))
+        return replace(self, interactions=ordered, texts=[text_of[item_id] for item_id in ordered.item_ids])
 
 
 def data_from_files(

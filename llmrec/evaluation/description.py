@@ -5,20 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy
 
+import llmrec
 from llmrec.evaluation.interactions import Interactions
 
 __all__ = ["describe_data", "describe_environment"]
 
 
 def describe_data(name: str, interactions: Interactions, files: Iterable[Path | str] = ()) -> dict[str, Any]:
-    """What was measured on: its name, its size, and the sha256 of what was read and of what was made of it."""
+    """What was measured on: its name, its size, and the sha256 of what was read and of what was made of it.
+
+    Files go by their names, and by their paths where two have one name.
+    """
+    paths = [Path(file) for file in files]
+    names = Counter(path.name for path in paths)
     return {
         "name": name,
         "users": len(interactions.user_ids),
@@ -27,16 +35,18 @@ def describe_data(name: str, interactions: Interactions, files: Iterable[Path | 
         "rated": interactions.sequences.values is not None,
         "timed": interactions.sequences.times is not None,
         "sha256": interactions.sha256,
-        "files": {Path(file).name: _digest(Path(file)) for file in files},
+        "files": {path.name if names[path.name] == 1 else str(path): _digest(path) for path in paths},
     }
 
 
 def describe_environment() -> dict[str, Any]:
     """The machine and the libraries that the numbers come from."""
     return {
+        "llmrec": llmrec.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        "torch": version("torch"),
         "system": platform.platform(terse=True),
         "processor": _processor(),
         "threads": _threads(),

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import Tensor
 
 from llmrec.evaluation.interactions import NO_TIME, Floats, Interactions, Rows, Sequences
 from llmrec.evaluation.protocols import Requests
-from llmrec.evaluation.systems import rank_by_score
+from llmrec.evaluation.systems import Scores, rank_by_score, scores_of
+from llmrec.files import writing
 from llmrec.retrieval import (
     EncoderConfig,
     EncoderTraining,
     EventArrays,
     EventVocabulary,
     FittedEncoder,
+    SequenceEncoder,
     TrainingOptions,
 )
 from llmrec.retrieval.training import TrainingExamples, train
@@ -27,17 +34,24 @@ from llmrec.retrieval.training import TrainingExamples, train
 __all__ = ["EncoderSystem"]
 
 _AT_ONCE = 128
+_CODE = [
+    files("llmrec.retrieval").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    for name in ("encoder", "losses", "sequences", "training")
+]
+"""What makes a training's result: a checkpoint of other code is not read as this code's."""
 
 
 class EncoderSystem:
     """The retriever: item vectors and a causal network over the events.
+
+    Who did nothing yet gets the most popular items of the training part.
 
     Args:
         texts: A text vector for each item row, float32 [items, text_dimension]; zeros make it a plain SASRec.
         config: The encoder's shape.
         options: How to train.
         name: What the report calls it.
-        checkpoint: File that an interrupted training goes on from.
+        checkpoints: Directory of the files that interrupted trainings go on from, and finished ones are read from.
         progress: Show a bar on a terminal.
     """
 
@@ -48,7 +62,7 @@ class EncoderSystem:
         options: TrainingOptions,
         *,
         name: str = "retriever",
-        checkpoint: Path | None = None,
+        checkpoints: Path | None = None,
         progress: bool = False,
     ) -> None:
         self.name = name
@@ -56,17 +70,29 @@ class EncoderSystem:
         self._texts = texts
         self._config = config
         self._options = options
-        self._checkpoint = checkpoint
+        self._checkpoints = checkpoints
         self._progress = progress
         self._kinds: tuple[str, ...] = ()
         self._fitted: FittedEncoder | None = None
         self._items: Tensor = torch.empty(0)
         # Items with training events come first: the others have no vector of their own and are nobody's negatives.
         self._order: Rows = np.arange(len(texts))
+        self._popularity: Scores = np.zeros(len(texts), np.float32)
+
+    @property
+    def fit_seconds(self) -> float:
+        """What the whole training took, what was done in earlier calls included."""
+        assert self.training is not None, "fit it first"
+        return self.training.seconds
 
     def fit(self, training: Interactions) -> None:
-        """Train on what the split allows; the newest event there of some users says when to stop."""
+        """Train on what the split allows; the newest event there of some users says when to stop.
+
+        Raises:
+            StoreError: A checkpoint cannot be written.
+        """
         self._kinds = training.kind_names
+        self._popularity = np.log1p(training.item_counts).astype(np.float32)
         # Without texts there is nothing to know an item by that nobody took: a plain SASRec has it as a negative.
         met = training.item_counts > 0 if self._texts.any() else np.ones(len(self._texts), np.bool_)
         self._order = np.concatenate([np.flatnonzero(met), np.flatnonzero(~met)])
@@ -79,22 +105,33 @@ class EncoderSystem:
             kinds=len(vocabulary.kinds),
             fingerprint=training.sha256 + hashlib.sha256(self._texts.tobytes()).hexdigest(),
         )
-        model, self.training = train(
-            examples, self._config, self._options, checkpoint=self._checkpoint, progress=self._progress
-        )
+        model = self._train(examples)
         trained = tuple(training.item_ids[row] for row in np.flatnonzero(met))
         self._fitted = FittedEncoder(model.cpu(), vocabulary, trained)
         self._items = self._fitted.item_vectors(texts)
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """The k best items of each request, int64 [n, k]."""
-        vectors = self._item_vectors()
-        return rank_by_score(lambda asked: self._states(asked) @ vectors.T, requests, k, len(self._texts))
+        return rank_by_score(self._scores, requests, k, len(self._texts))
 
-    def score(self, requests: Requests, rows: Rows) -> Floats:
-        """The logit of one item for each request, float64 [n]."""
-        logits: Floats = np.einsum("nd,nd->n", self._states(requests), self._item_vectors()[rows], dtype=np.float64)
-        return logits
+    def score(self, requests: Requests, targets: Sequences) -> Floats:
+        """The log of the chance that each target, of all items, is taken next, float64 [target events]."""
+        return scores_of(lambda asked: log_softmax(self._scores(asked), axis=1), requests, targets, len(self._texts))
+
+    def _train(self, examples: TrainingExamples) -> SequenceEncoder:
+        directory, name = self._checkpoints, _checkpoint_name(examples.fingerprint, self._config, self._options)
+        with writing(directory) if directory else nullcontext():
+            checkpoint = directory and directory / name
+            model, self.training = train(
+                examples, self._config, self._options, checkpoint=checkpoint, progress=self._progress
+            )
+        return model
+
+    def _scores(self, requests: Requests) -> Scores:
+        """The logits of all items, float32 [n, items]; for an empty history those of popularity."""
+        scores: Scores = self._states(requests) @ self._item_vectors().T
+        scores[requests.histories.lengths == 0] = self._popularity
+        return scores
 
     def _states(self, requests: Requests) -> NDArray[np.float32]:
         assert self._fitted is not None, "fit it first"
@@ -133,3 +170,10 @@ class EncoderSystem:
 
 def _seconds(times: Rows) -> Floats:
     return np.where(times == NO_TIME, np.nan, times / 1e6)
+
+
+def _checkpoint_name(fingerprint: str, config: EncoderConfig, options: TrainingOptions) -> str:
+    """A name of its own for everything that makes another result, so that no run takes the place of another's."""
+    parts = [fingerprint, asdict(config), asdict(options), torch.__version__, *_CODE]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    return f"encoder-{digest.hexdigest()[:32]}.safetensors"

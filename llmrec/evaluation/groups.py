@@ -28,7 +28,7 @@ def user_groups(users: Iterable[User]) -> dict[str, dict[str, object]]:
     known: dict[str, dict[str, AttributeValue]] = {}
     for user in users:
         for name, value in user.attributes.items():
-            known.setdefault(name, {})[user.user_id] = value
+            known.setdefault(name, {})[user.user_id] = ", ".join(value) if isinstance(value, tuple) else value
     grouped = {name: _groups(values) for name, values in known.items()}
     return {name: groups for name, groups in grouped.items() if groups}
 
@@ -44,7 +44,7 @@ def _groups(values: Values) -> dict[str, object]:
 def _ranges(values: Values) -> dict[str, object]:
     numbers = np.array(list(values.values()), np.float64)
     place = np.searchsorted(np.quantile(numbers, np.arange(1, _RANGES) / _RANGES), numbers)
-    names = {one: f"{numbers[place == one].min():g}-{numbers[place == one].max():g}" for one in np.unique(place)}
+    names = {one: f"{numbers[place == one].min():.15g}-{numbers[place == one].max():.15g}" for one in np.unique(place)}
     return {user_id: names[one] for user_id, one in zip(values, place, strict=True)}
 
 

@@ -150,9 +150,12 @@ class Interactions:
         user_ids = tuple(self.user_ids[row] for row in order)
         return replace(self, user_ids=user_ids, sequences=self.sequences.take(order))
 
-    def by_user_id(self) -> Interactions:
-        """The same with users in the order of their ids, so that the order of a file shows in no result."""
-        return self.take_users(np.array(sorted(range(len(self.user_ids)), key=self.user_ids.__getitem__), np.int64))
+    def by_id(self) -> Interactions:
+        """The same with users and items in the order of their ids, so that the order of a file shows in no result."""
+        users, items = (
+            np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64) for ids in (self.user_ids, self.item_ids)
+        )
+        return self.take_users(users)._take_items(items)
 
     def without_repeats(self) -> Interactions:
         """Only the first event of a user on an item: what they met then was new to them."""
@@ -175,9 +178,11 @@ class Interactions:
         return self.with_sequences(parts.keep(wanted))._with_events_only()
 
     def _with_events_only(self) -> Interactions:
-        items = np.flatnonzero(self.item_counts)
+        return self.take_users(np.flatnonzero(self.sequences.lengths))._take_items(np.flatnonzero(self.item_counts))
+
+    def _take_items(self, order: Rows) -> Interactions:
+        """Some of the items, all that are met among them, in the order given."""
         new_row = np.full(len(self.item_ids), -1)
-        new_row[items] = np.arange(len(items))
-        kept = self.take_users(np.flatnonzero(self.sequences.lengths))
-        renumbered = replace(kept.sequences, rows=new_row[kept.sequences.rows])
-        return replace(kept, item_ids=tuple(self.item_ids[row] for row in items), sequences=renumbered)
+        new_row[order] = np.arange(len(order))
+        renumbered = replace(self.sequences, rows=new_row[self.sequences.rows])
+        return replace(self, item_ids=tuple(self.item_ids[row] for row in order), sequences=renumbered)

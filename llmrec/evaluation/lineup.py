@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +61,11 @@ class SasRec:
         """Train on the order of the items."""
         self._encoder.fit(replace(training, sequences=_order_of(training.sequences), kind_names=()))
 
+    @property
+    def fit_seconds(self) -> float:
+        """As the encoder's."""
+        return self._encoder.fit_seconds
+
     def rank(self, requests: Requests, k: int) -> Rows:
         """The k best items of each request, int64 [n, k]."""
         return self._encoder.rank(Requests(requests.users, _order_of(requests.histories)), k)
@@ -84,7 +87,7 @@ def baselines(vectors: NDArray[np.float32] | None) -> tuple[list[System], list[s
 
 
 def retrievers(
-    training: Interactions, vectors: NDArray[np.float32] | None, lineup: Lineup
+    interactions: Interactions, training: Interactions, vectors: NDArray[np.float32] | None, lineup: Lineup
 ) -> tuple[list[System], list[str]]:
     """The retriever once for each seed, and what a reader should know of it.
 
@@ -92,23 +95,25 @@ def retrievers(
     workspace.
 
     Args:
-        training: What they will be fitted on; it names the checkpoints.
+        interactions: All events; they are counted as `fit` does.
+        training: What the systems will be fitted on.
         vectors: The text vector of each item row; None: the retriever knows items by their ids.
         lineup: Which systems.
     """
     wanted = lineup.settings.encoder
     if lineup.baselines_only:
         return [], []
-    if wanted.network == "none" or _learnable(training) < max(wanted.minimum_events, 1):
+    too_little = _learnable(interactions) < wanted.minimum_events or not _learnable(training)
+    if wanted.network == "none" or too_little:
         return _untrained(vectors, lineup.settings)
     config = EncoderConfig.of(wanted)
     nothing = np.zeros((len(training.item_ids), 1), np.float32)
     trained: list[System] = [
-        _trained(training, nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds
+        _trained(nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds
     ]
     if lineup.sasrec:
         plain = replace(config, id_dropout=0.0)
-        trained.insert(0, SasRec(_trained(training, nothing, plain, lineup, lineup.seeds[0])))
+        trained.insert(0, SasRec(_trained(nothing, plain, lineup, lineup.seeds[0])))
     return trained, []
 
 
@@ -119,14 +124,12 @@ def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple
     system.name = RETRIEVER
     note = (
         "The retriever goes by texts alone, as it does in a workspace with [encoder] network = none or with fewer "
-        f"events than minimum_events = {settings.encoder.minimum_events}."
+        f"events than minimum_events = {settings.encoder.minimum_events}, or no training event follows another."
     )
     return [system], [note]
 
 
-def _trained(
-    training: Interactions, texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, seed: int
-) -> EncoderSystem:
+def _trained(texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, seed: int) -> EncoderSystem:
     device = str(choose_device(lineup.settings.models.device))
     options = TrainingOptions.of(lineup.settings.encoder, seed=seed, device=device)
     return EncoderSystem(
@@ -134,23 +137,14 @@ def _trained(
         config,
         options,
         name=RETRIEVER if seed == lineup.seeds[0] else f"{RETRIEVER}-{seed}",
-        checkpoint=lineup.checkpoints and lineup.checkpoints / _checkpoint_name(training, texts, config, options),
+        checkpoints=lineup.checkpoints,
         progress=lineup.progress,
     )
 
 
-def _checkpoint_name(
-    training: Interactions, texts: NDArray[np.float32], config: EncoderConfig, options: TrainingOptions
-) -> str:
-    """A name of its own for everything that makes another result, so that no run takes the place of another's."""
-    digest = hashlib.sha256(json.dumps([training.sha256, asdict(config), asdict(options)], sort_keys=True).encode())
-    digest.update(texts.tobytes())
-    return f"encoder-{digest.hexdigest()[:32]}.safetensors"
-
-
-def _learnable(training: Interactions) -> int:
+def _learnable(interactions: Interactions) -> int:
     """How many events follow another one of their user: what there is to learn from."""
-    lengths = training.sequences.lengths
+    lengths = interactions.sequences.lengths
     return int(lengths.sum() - (lengths > 0).sum())
 
 

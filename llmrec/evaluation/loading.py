@@ -158,13 +158,23 @@ def _sequence_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _records(data: Any, kind: Kind, format: str | None, rename: Mapping[str, str] | None) -> Iterator[Record]:
+    places: dict[str, str] = {}
     for source in read(data, kind, format=format, rename=rename):
         for line, content in source.rows():
             try:
-                yield record_of(kind, content, typed=source.typed)
+                record = record_of(kind, content, typed=source.typed)
+                if isinstance(record, Item):
+                    _check_single(record, f"{source.name}:{line}", places)
+                yield record
             except BadRow as bad:
                 row = RowError(source.name, line, bad.field, bad.value, bad.reason)
                 raise ImportRefused(f"a row is bad: {row}", hint="correct the row", rows=(row,), total=1) from bad
+
+
+def _check_single(item: Item, place: str, places: dict[str, str]) -> None:
+    first = places.setdefault(item.item_id, place)
+    if first != place:
+        raise BadRow("item_id", item.item_id, f"stands in {first} too")
 
 
 class _Columns:
@@ -207,7 +217,8 @@ class _Columns:
 def _rows_of(item_ids: Sequence[str]) -> dict[str, int]:
     rows = {item_id: row for row, item_id in enumerate(item_ids)}
     if len(rows) < len(item_ids):
-        raise DataError("an item stands twice in the catalogue", hint="give every item one row")
+        twice = next(item_id for row, item_id in enumerate(item_ids) if rows[item_id] != row)
+        raise DataError(f"item {twice!r} stands twice in the catalogue", hint="give every item one row")
     return rows
 
 

@@ -176,6 +176,7 @@ def _of_all_lists(one: Run, split: Split, options: EvaluationOptions) -> dict[st
     return covered | rating_metrics(
         one.target_scores,
         split.targets.values,
+        split.targets.owners,
         liked_above=float(np.nanmean(known)) if options.liked_above is None else options.liked_above,
         resamples=options.resamples,
         seed=options.seed,

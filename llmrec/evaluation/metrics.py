@@ -157,21 +157,26 @@ def popularity_percentiles(counts: Rows) -> Floats:
     return (ranks - 0.5) / max(len(counts), 1)
 
 
-def rmse(predicted: Floats, actual: Floats) -> float:
-    """Root mean squared error of predicted ratings."""
-    return float(np.sqrt(np.mean((predicted - actual) ** 2)))
+def rmse(predicted: Floats, actual: Floats, counts: Rows | None = None) -> float:
+    """Root mean squared error of predicted ratings; `counts` says how often each is there, once by default."""
+    return float(np.sqrt(np.average((predicted - actual) ** 2, weights=counts)))
 
 
-def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """The chance that a positive scores above a negative, ties counted half (Mann and Whitney 1947).
+def auc(places: Rows, positive: NDArray[np.bool_], counts: Rows) -> float:
+    """The chance that a positive stands above a negative, ties counted half (Mann and Whitney 1947).
 
     NaN where there are none of one kind.
+
+    Args:
+        places: Where each event stands in the order of the scores, from 0, equal ones at one place: what
+            `np.unique(scores, return_inverse=True)` gives.
+        positive: Which events are positives.
+        counts: How often each event is there.
     """
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    positives = np.bincount(places, weights=counts * positive)
+    negatives = np.bincount(places, weights=counts * ~positive)
+    pairs = positives.sum() * negatives.sum()
+    return float(positives @ (negatives.cumsum() - negatives / 2) / pairs) if pairs else float("nan")
 
 
 def _contained(lists: Rows, sequences: Sequences, items: int) -> NDArray[np.bool_]:

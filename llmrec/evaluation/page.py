@@ -35,7 +35,7 @@ def report_page(report: Report) -> str:
         _section("Differences on the same users", report.paired_table()),
         _section("Slices", report.slice_table()),
         _section("All metrics", report.metrics_table()),
-        _section("Shown and answered, by release", _releases(report)),
+        _section("Shown and answered, by release", report.release_table()),
         _facts("Data", report.data),
         _facts("Protocol", report.protocol),
         _facts("Machine", report.environment),
@@ -76,24 +76,6 @@ def _figure(caption: str, svg: bytes) -> str:
     data = b64encode(svg).decode()
     name = escape(caption)
     return f'<figure><figcaption>{name}</figcaption><img alt="{name}" src="data:image/svg+xml;base64,{data}"></figure>'
-
-
-def _releases(report: Report) -> tuple[list[str], list[list[str]]]:
-    rows = [
-        [
-            name,
-            str(outcome.impressions),
-            _share(outcome.click_through_rate.value),
-            str(outcome.opinions),
-            _share(outcome.satisfaction.value),
-        ]
-        for name, outcome in report.releases.items()
-    ]
-    return ["release", "impressions", "click-through rate", "opinions", "satisfied"], rows
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
 
 
 def _facts(title: str, facts: Mapping[str, object]) -> str:

@@ -114,11 +114,15 @@ def hold_out_items(interactions: Interactions, share: float, *, seed: int = 0) -
         The interactions without what is held out, and the rows of the items held out, sorted.
 
     Raises:
-        DataError: The share is not between 0 and 1.
+        DataError: The share is not between 0 and 1, or rounds to no item or to all of them.
     """
     if not 0 < share < 1:
         raise DataError(f"share = {share} is not between 0 and 1", hint="0.1 holds out a tenth of the items")
     items = len(interactions.item_ids)
+    if not 0 < round(share * items) < items:
+        raise DataError(
+            f"a share of {share} of {items} items is {round(share * items)}", hint="hold out some of the items, not all"
+        )
     held = np.sort(np.random.default_rng(seed).choice(items, round(share * items), replace=False))
     firsts = interactions.without_repeats()
     sequences = firsts.sequences
@@ -146,7 +150,10 @@ def temporal_split(interactions: Interactions, *, fraction: float | None = None,
     firsts = interactions.without_repeats()
     sequences = firsts.sequences
     if sequences.times is None or not len(sequences.times) or (sequences.times == NO_TIME).any():
-        raise DataError("a split in time needs a time on every event", hint="use leave_one_out, which needs an order")
+        raise DataError(
+            "a split in time needs a time on every event",
+            hint="drop --protocol temporal: leave-one-out needs an order alone",
+        )
     moment = _moment(sequences.times, fraction, time)
     known = np.bincount(sequences.owners[sequences.times < moment], minlength=len(sequences))
     if not known.any():

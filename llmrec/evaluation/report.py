@@ -1,7 +1,7 @@
 """The report: several systems on the same requests, with intervals, paired differences and slices.
 
-Every metric is a mean over users with a 95% interval by bootstrap; only `coverage@k`, which belongs to the lists as a
-whole, has none.
+Every metric has a 95% interval by bootstrap over users; only `coverage@k`, which belongs to the lists as a whole, has
+none.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Report:
         }
 
     def table(self, metrics: Sequence[str] = _TABLE) -> tuple[list[str], list[list[str]]]:
-        """Columns and rows for a terminal: a row for each system, the value with its interval in each cell."""
+        """Columns and rows for a page: a row for each system, the value with its interval in each cell."""
         shown = [metric for metric in metrics if any(metric in found for found in self.systems.values())]
         rows = [
             [name, *(_cell(found.get(metric)) for metric in shown), f"{sum(self.seconds[name].values()):.1f}"]
@@ -120,7 +120,7 @@ class Report:
             [system, *(_short(_value(part.systems[system].get("recall@10"))) for part in shown.values())]
             for system in self.systems
         ]
-        columns = ["R@10", *(f"{name} ({part.users})" for name, part in shown.items())]
+        columns = ["R@10", *(f"{name.removesuffix('_items')} ({part.users})" for name, part in shown.items())]
         return columns, rows if shown else []
 
     def metrics_table(self) -> tuple[list[str], list[list[str]]]:
@@ -130,19 +130,33 @@ class Report:
         return ["metric", *self.systems], rows
 
     def paired_table(self, metrics: Sequence[str] = ("ndcg@10", "recall@10")) -> tuple[list[str], list[list[str]]]:
-        """Columns and rows for a terminal: a row for each pair, the difference with interval and p in each cell."""
+        """Columns and rows for a page: a row for each pair, the difference with interval and p in each cell."""
         rows = [
             [pair, *(_difference_cell(found.get(metric)) for metric in metrics)] for pair, found in self.paired.items()
         ]
         return ["pair", *metrics], rows
 
     def slice_table(self, metric: str = "recall@10") -> tuple[list[str], list[list[str]]]:
-        """Columns and rows for a terminal: a row for each slice, a column for each system."""
+        """Columns and rows for a page: a row for each slice, a column for each system."""
         rows = [
             [name, str(part.users), *(_cell(part.systems[system].get(metric)) for system in self.systems)]
             for name, part in self.slices.items()
         ]
         return [f"{metric} in", "users", *self.systems], rows
+
+    def release_table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows that fit a terminal of 80 columns: a row for each release, its rates with intervals."""
+        rows = [
+            [
+                name,
+                str(outcome.impressions),
+                _share_cell(outcome.click_through_rate),
+                str(outcome.opinions),
+                _share_cell(outcome.satisfaction),
+            ]
+            for name, outcome in self.releases.items()
+        ]
+        return ["release", "shown", "clicked", "judged", "satisfied"], rows
 
 
 def _metrics_dict(found: Metrics) -> dict[str, Any]:
@@ -155,6 +169,12 @@ def _cell(interval: Interval | None) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.value:.4f}"
     return f"{interval.value:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+
+
+def _share_cell(share: Interval) -> str:
+    if share.value is None or share.low is None or share.high is None:
+        return "-"
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
 
 
 def _value(interval: Interval | None) -> float | None:

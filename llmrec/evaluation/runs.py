@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from llmrec.errors import DataError
 from llmrec.evaluation.interactions import Floats, Rows
@@ -11,7 +12,16 @@ from llmrec.evaluation.metrics import check_lists
 from llmrec.evaluation.protocols import Split, training_interactions
 from llmrec.evaluation.systems import Scorer, System
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "Trained", "run"]
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A system whose training may be taken up from an earlier call."""
+
+    @property
+    def fit_seconds(self) -> float:
+        """What the whole training took, what was done in earlier calls included."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +31,7 @@ class Run:
     Args:
         system: Its name.
         lists: The best items of each request, int64 [n, depth], best first, filled up with -1.
-        seconds: Wall time of `fit` and of `rank`.
+        seconds: Wall time of `fit`, of a `Trained` system what its training took, and of `rank`.
         target_scores: What it thought of each target, float64 [target events]; None where it cannot say.
     """
 
@@ -48,7 +58,8 @@ def run(system: System, split: Split, *, depth: int = 50) -> Run:
             hint=f"give {depth} items for each, filled up with -1",
         )
     check_lists(lists, split.requests.histories, len(split.interactions.item_ids))
-    seconds = {"fit": fitted - started, "rank": ranked - fitted}
+    fitting = system.fit_seconds if isinstance(system, Trained) else fitted - started
+    seconds = {"fit": fitting, "rank": ranked - fitted}
     return Run(system.name, lists, seconds, _target_scores(system, split))
 
 
@@ -56,4 +67,4 @@ def _target_scores(system: System, split: Split) -> Floats | None:
     """Only where the targets are rated: nothing else is made of these scores."""
     if split.targets.values is None or not isinstance(system, Scorer):
         return None
-    return system.score(split.requests.take(split.targets.owners), split.targets.rows)
+    return system.score(split.requests, split.targets)

@@ -16,7 +16,7 @@ from llmrec.evaluation.protocols import Split, training_interactions
 __all__ = ["RARE_BELOW", "SHORT_UP_TO", "Slice", "slices"]
 
 RARE_BELOW = 5
-"""An item with fewer training events is rare; one without any is cold."""
+"""An item with fewer training events is rare; one without any is cold, any other warm."""
 SHORT_UP_TO = 5
 """A history with at most so many events is short."""
 _GROUPS = 12
@@ -42,9 +42,9 @@ class Slice:
 
 
 def slices(split: Split, groups: Mapping[str, Mapping[str, object]] | None = None) -> tuple[Slice, ...]:
-    """Cold items, rare items (the cold ones included), short histories, and user groups.
+    """Cold items, warm items, rare items (the cold ones included), short histories, and user groups.
 
-    The first three are always there, even if no request belongs to them; of the groups only those with requests.
+    The first four are always there, even if no request belongs to them; of the groups only those with requests.
 
     Args:
         split: The requests.
@@ -55,6 +55,7 @@ def slices(split: Split, groups: Mapping[str, Mapping[str, object]] | None = Non
     short = split.requests.histories.lengths <= SHORT_UP_TO
     return (
         _slice("cold_items", split, counts[split.targets.rows] == 0),
+        _slice("warm_items", split, counts[split.targets.rows] > 0),
         _slice("rare_items", split, counts[split.targets.rows] < RARE_BELOW),
         _slice("short_histories", split, short[split.targets.owners]),
         *(part for name, values in (groups or {}).items() for part in _groups(name, values, split)),

@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.evaluation.interactions import Floats, Interactions, Rows
+from llmrec.evaluation.interactions import Floats, Interactions, Rows, Sequences
 from llmrec.evaluation.protocols import Requests
 
-__all__ = ["Scorer", "System", "chunks", "rank_by_score", "top_rows"]
+__all__ = ["Scorer", "System", "rank_by_score", "scores_of", "top_rows"]
 
 Scores = NDArray[np.float32]
 
@@ -43,10 +43,10 @@ class System(Protocol):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A system that can also say what it thinks of one item."""
+    """A system that can also say what it thinks of single items."""
 
-    def score(self, requests: Requests, rows: Rows) -> Floats:
-        """The score of one item for each request, float64 [n]; comparable between users, such as log-odds."""
+    def score(self, requests: Requests, targets: Sequences) -> Floats:
+        """The score of each request's targets, float64 [target events]; comparable between users, such as log-odds."""
 
 
 def rank_by_score(score: Callable[[Requests], Scores], requests: Requests, k: int, items: int) -> Rows:
@@ -60,7 +60,7 @@ def rank_by_score(score: Callable[[Requests], Scores], requests: Requests, k: in
         items: How many there are.
     """
     lists = np.full((len(requests), k), -1, np.int64)
-    for part in chunks(len(requests), items):
+    for part in _chunks(len(requests), items):
         asked = requests.take(part)
         scores = score(asked)
         scores[asked.histories.owners, asked.histories.rows] = -np.inf
@@ -68,7 +68,16 @@ def rank_by_score(score: Callable[[Requests], Scores], requests: Requests, k: in
     return lists
 
 
-def chunks(requests: int, items: int) -> list[Rows]:
+def scores_of(score: Callable[[Requests], Scores], requests: Requests, targets: Sequences, items: int) -> Floats:
+    """The scores of each request's targets, float64 [target events], made as in `rank_by_score`."""
+    found = [np.zeros(0)]
+    for part in _chunks(len(requests), items):
+        wanted = targets.take(part)
+        found.append(score(requests.take(part))[wanted.owners, wanted.rows].astype(np.float64))
+    return np.concatenate(found)
+
+
+def _chunks(requests: int, items: int) -> list[Rows]:
     """The places of all requests, in parts whose scores fit into memory."""
     size = max(1, _CHUNK_CELLS // max(items, 1))
     return [np.arange(start, min(start + size, requests)) for start in range(0, requests, size)]

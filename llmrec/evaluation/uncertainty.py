@@ -1,21 +1,21 @@
 """How far a mean over users may be from what other users of the same kind would give, and whether two systems differ.
 
-Every function takes values by user and metric, float64 [users, metrics], NaN where a user has none; such users are
-left out of that metric's mean. With the same seed and number of users the same users are drawn, whatever is measured.
+Values are by user and metric, float64 [users, metrics], NaN where a user has none; such users are left out of that
+metric's mean. With the same seed and number of users the same users are drawn, whatever is measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from llmrec.errors import DataError
-from llmrec.evaluation.interactions import Floats
+from llmrec.evaluation.interactions import Floats, Rows
 
-__all__ = ["Comparison", "Interval", "intervals", "means", "paired", "wilson"]
+__all__ = ["Comparison", "Interval", "intervals", "intervals_of", "means", "paired", "wilson"]
 
 _CHUNK_CELLS = 4_000_000
 _TAILS = (2.5, 97.5)
@@ -61,12 +61,24 @@ def intervals(values: Floats, *, resamples: int = 1000, seed: int = 0) -> list[I
     Raises:
         DataError: There is no user.
     """
-    drawn = _resampled_means(values, resamples, seed)
-    low, high = _percentiles(drawn)
-    return [
-        Interval(_number(mean), _number(least), _number(most))
-        for mean, least, most in zip(means(values), low, high, strict=True)
-    ]
+    return _intervals(means(values), _resampled_means(values, resamples, seed))
+
+
+def intervals_of(
+    measure: Callable[[Rows], Floats], users: int, *, resamples: int = 1000, seed: int = 0
+) -> list[Interval]:
+    """As `intervals`, for what is no mean over users.
+
+    Args:
+        measure: The values, float64 [metrics], where each user is there so many times, int64 [users].
+        users: How many there are.
+        resamples: Draws of the bootstrap.
+        seed: Of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    draws = (generator.integers(users, size=users) for _ in range(resamples))
+    drawn = np.stack([measure(np.bincount(draw, minlength=users)) for draw in draws])
+    return _intervals(measure(np.ones(users, np.int64)), drawn)
 
 
 def paired(first: Floats, second: Floats, *, resamples: int = 1000, seed: int = 0) -> list[Comparison]:
@@ -136,6 +148,12 @@ def _means(counts: Floats, values: Floats) -> Floats:
     found = np.full(sums.shape, np.nan)
     np.divide(sums, weights, out=found, where=weights > 0)
     return found
+
+
+def _intervals(values: Floats, drawn: Floats) -> list[Interval]:
+    return [
+        Interval(*(_number(value) for value in column)) for column in zip(values, *_percentiles(drawn), strict=True)
+    ]
 
 
 def _percentiles(drawn: Floats) -> Floats:

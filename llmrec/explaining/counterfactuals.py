@@ -33,20 +33,26 @@ def score_drops(
     Raises:
         ScoringError: The language model failed.
     """
-
-    def retrieval(known: History) -> float:
-        return retriever.score(known, [item.item_id]).candidates[0].score
-
-    # Only the events that retrieval looks at, so that no older one moves into the gap.
-    read = History(history.user, history.events[-(retriever.space.max_events or len(history.events)) :])
-    whole = retrieval(read)
-    drops = np.zeros(len(history.events))
-    drops[len(history.events) - len(read.events) :] = [whole - retrieval(read.without(event)) for event in read.events]
-    drops *= fused.fusion.retrieval_weight
+    drops = fused.fusion.retrieval_weight * _retrieval_drops(item, history, retriever)
     if fused.ranker is not None:
         shared = fused.ranker.shared(history, items, context)
         drops += fused.fusion.llm_weight * _llm_drops(item, shared, fused.ranker, len(history.events))
     return [float(drop) for drop in drops]
+
+
+def _retrieval_drops(item: Item, history: History, retriever: Retriever) -> NDArray[np.float64]:
+    """How much the retrieval score falls without each event, [events]."""
+    read = retriever.reads(history)
+    ids, takes = {id(event) for event in read}, any(event.item_id for event in read)
+    # Without anything taken, what was said is read instead, so that stays; nothing older moves into the gap.
+    kept = (one for one in history.events if id(one) in ids or (takes and one.item_id is None))
+    frozen = History(history.user, tuple(kept))
+
+    def score(known: History) -> float:
+        return retriever.score(known, [item.item_id]).candidates[0].score
+
+    whole = score(frozen)
+    return np.array([whole - score(frozen.without(one)) if id(one) in ids else 0.0 for one in history.events])
 
 
 def _llm_drops(item: Item, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[He
     for history in histories:
         before = History(history.user, history.events[:-1])
         target = history.events[-1].item_id
-        excluded = {event.item_id for event in before.events if event.item_id} - {target}
+        excluded = history.seen - {target}
         candidates = retriever.retrieve(before, k, excluded=excluded).candidates
         taken = next((place for place, one in enumerate(candidates) if one.item.item_id == target), None)
         requests.append(HeldOutRequest(before, candidates, taken))

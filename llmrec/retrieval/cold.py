@@ -62,7 +62,7 @@ class ColdStart:
     def scores(self, history: History, context: Mapping[str, AttributeValue]) -> tuple[Floats, str]:
         """The score of each item, [items] in the catalogue's order, and the path: words, attributes or popularity."""
         events, path = self._expected(history.user)
-        said = wishes(history, context)
+        said, _ = wishes(history, context)
         if self._embed is not None and said:
             query = decayed_mean(np.stack([self._embed(text) for text in said]), self._half_life)
             if query is not None:
@@ -75,6 +75,10 @@ class ColdStart:
         """Logits of what is taken next as log chances, in the unit of the space's scores."""
         scores: Floats = log_softmax(logits) / self._space.prior_weight
         return scores
+
+    def reads(self, history: History, context: Mapping[str, AttributeValue]) -> tuple[Event, ...]:
+        """The events that the scores rest on."""
+        return () if self._embed is None else tuple(wishes(history, context)[1])
 
     def of(self, scores: Floats, item_ids: Sequence[str]) -> list[float]:
         """The scores of these items, in the order given."""
@@ -113,15 +117,19 @@ class ColdStart:
         return shares / (_GROUP_PRIOR + group.events)
 
 
-def wishes(history: History, context: Mapping[str, AttributeValue]) -> list[str]:
+def wishes(history: History, context: Mapping[str, AttributeValue]) -> tuple[list[str], list[Event]]:
     """Words that say what is wanted, newest first: the situation's, then what the user said about no item.
 
     Numbers and truth values of the situation mean nothing to a text encoder without a catalogue that has the same.
+
+    Returns:
+        The words, `_WISHES` at most, and the events that said them.
     """
     situation = in_words({name: value for name, value in context.items() if isinstance(value, str | tuple)})
-    said = (event.text for event in reversed(history.events) if _is_wish(event))
-    return [text for text in (situation, *said) if text and text.strip()][:_WISHES]
+    given = [situation] if situation.strip() else []
+    said = [event for event in reversed(history.events) if _is_wish(event)][: _WISHES - len(given)]
+    return [*given, *(str(event.text) for event in said)], said
 
 
 def _is_wish(event: Event) -> bool:
-    return event.item_id is None and event.is_behaviour and not event.is_negative
+    return event.item_id is None and bool(str(event.text).strip()) and event.is_behaviour and not event.is_negative

@@ -137,13 +137,10 @@ class SequenceEncoder(nn.Module):
     def read(self, events: EventArrays, items: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The newest state, float32 [dimension], and how much it attends to each event, float32 [len(events)].
 
-        Attention is that of the last layer, mean over the heads; weights sum to one, and events beyond `max_events`
-        get zero.
+        Attention is that of the last layer, mean over the heads; the weights sum to one.
         """
-        newest = EventBatch.of([events[-self.config.max_events :]], items.device)
-        state, weights = self.network.read(self._inputs(newest, items))
-        beyond = np.zeros(len(events) - weights.shape[1], np.float32)
-        return state[0].float().cpu().numpy(), np.concatenate([beyond, weights[0].float().cpu().numpy()])
+        state, weights = self.network.read(self._inputs(EventBatch.of([events], items.device), items))
+        return state[0].float().cpu().numpy(), weights[0].float().cpu().numpy()
 
 
 class _Attention(nn.Module):

@@ -51,7 +51,10 @@ class FittedEncoder:
         return states
 
     def read(self, user: EventArrays, items: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The state after a user's newest event, [dimension], and its attention to each event, [len(user)]."""
+        """The state after a user's newest event, [dimension], and its attention to each event, [len(user)].
+
+        Of more events than the encoder reads, give the newest.
+        """
         return self.model.read(user, items)
 
     def to_parts(self) -> dict[str, object]:

@@ -73,20 +73,30 @@ def fit_encoder(
         kinds=len(vocabulary.kinds),
         fingerprint=_fingerprint(arrays, item_ids, texts),
     )
-    start_from = _start_weights(previous, item_ids) if previous else None
+    start_from = _start_weights(previous, item_ids, vocabulary.kinds) if previous else None
     model, state = train(examples, config, options, checkpoint=checkpoint, start_from=start_from, progress=progress)
     held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0))
     return EncoderFit(FittedEncoder(model.cpu(), vocabulary, item_ids), state, held_out)
 
 
-def _start_weights(previous: FittedEncoder, item_ids: Sequence[str]) -> dict[str, Tensor]:
-    """The weights of an encoder for other items; those it does not know begin with its text part alone."""
+def _start_weights(previous: FittedEncoder, item_ids: Sequence[str], kinds: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of an encoder for other items and kinds; an item it does not know begins with its text part alone."""
     weights = previous.model.state_dict()
-    own = {item_id: row for row, item_id in enumerate(previous.item_ids)}
-    ids = torch.zeros(len(item_ids), weights["ids.weight"].shape[1])
-    known = [place for place, item_id in enumerate(item_ids) if item_id in own]
-    ids[known] = weights["ids.weight"][[own[item_ids[place]] for place in known]]
-    return {**weights, "ids.weight": ids}
+    return {
+        **weights,
+        "ids.weight": _rearranged(weights["ids.weight"], previous.item_ids, item_ids),
+        # Number 0 stands for any other kind.
+        "kinds.weight": _rearranged(weights["kinds.weight"], ("", *previous.vocabulary.kinds), ("", *kinds)),
+    }
+
+
+def _rearranged(table: Tensor, names: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """The rows of the wanted names, zeros where there is none."""
+    rows = {name: row for row, name in enumerate(names)}
+    known = [place for place, name in enumerate(wanted) if name in rows]
+    arranged = torch.zeros(len(wanted), table.shape[1])
+    arranged[known] = table[[rows[wanted[place]] for place in known]]
+    return arranged
 
 
 def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:

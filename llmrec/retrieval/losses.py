@@ -33,9 +33,9 @@ def linear_cross_entropy(states: Tensor, items: Tensor, target: Tensor, label_sm
 
 
 def sampled_cross_entropy(states: Tensor, items: Tensor, target: Tensor, drawn: Tensor, popularity: Tensor) -> Tensor:
-    """Softmax over the batch's targets and a uniform sample, each logit less the log of how often it is to be expected.
+    """Softmax over the batch's targets and a uniform sample, each logit less the log of its chance to be there.
 
-    That is the logQ correction (Bengio and Senecal 2003).
+    That is the logQ correction (Bengio and Senecal 2003) for candidates that count once however often they are drawn.
 
     Args:
         states: [positions, dimension].
@@ -46,7 +46,8 @@ def sampled_cross_entropy(states: Tensor, items: Tensor, target: Tensor, drawn: 
     """
     candidates = torch.unique(torch.cat([target, drawn]))
     expected = len(target) * popularity[candidates] + len(drawn) / len(items)
-    logits = states @ items[candidates].T - expected.log()
+    included = -torch.expm1(-expected)  # of a Poisson number of draws, that it is not zero
+    logits = states @ items[candidates].T - included.log()
     return torch.nn.functional.cross_entropy(logits, torch.searchsorted(candidates, target))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from llmrec.records import AttributeValue, Candidate, History
+from llmrec.records import AttributeValue, Candidate, Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.cold import ColdStart
 from llmrec.retrieval.index import inner_products
@@ -82,6 +82,13 @@ class Retriever:
         found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
         scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
         return self._retrieval(scored, "history", query)
+
+    def reads(self, history: History) -> tuple[Event, ...]:
+        """The events that the scores rest on: without any other one they are the same."""
+        query = self.space.query(history)
+        if query is None:
+            return self._cold.reads(history, self._context)
+        return tuple(event for event, _ in query.attention)
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
         candidates = tuple(Candidate(self.catalogue.items[item_id], score) for item_id, score in scored)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +18,13 @@ from scipy.special import logsumexp
 from llmrec.records import Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.fitted import FittedEncoder
-from llmrec.retrieval.index import IndexedItems, ItemIndex, inner_products, one_thread
+from llmrec.retrieval.index import FLAT_LIMIT, IndexedItems, ItemIndex, inner_products, one_thread
 
 __all__ = ["COSINE_LOG_ODDS", "EncodedSpace", "Query", "Space", "TextSpace", "decayed_mean", "relative_popularity"]
+
+_NEAREST = 1_000
+_SAMPLE = 50_000
+"""Items whose scores stand for a very large catalogue: those that hold most of the chance, and every so many."""
 
 COSINE_LOG_ODDS = 20.0
 """Log-odds a cosine of one is worth before anything was learnt: the scale at which sentence encoders are trained
@@ -32,7 +37,7 @@ class Query:
 
     Args:
         vector: Float32 [dimension].
-        attention: How much each event weighs in it, a hint for explanations; the weights sum to one.
+        attention: The events it rests on, and how much each weighs, a hint for explanations; the weights sum to one.
     """
 
     vector: NDArray[np.float32]
@@ -44,8 +49,6 @@ class Space(Protocol):
 
     prior_weight: float
     """Log-odds that a score of one is worth before anything was learnt."""
-    max_events: int | None
-    """How many of the newest events a query rests on; None: all."""
 
     @property
     def index(self) -> ItemIndex:
@@ -59,7 +62,7 @@ class Space(Protocol):
 
 
 class TextSpace:
-    """The text vectors; a score is the cosine between an item's text and what the user took, newest first.
+    """The text vectors; a score is the cosine between an item's text and what the user took, and the request's offset.
 
     Args:
         catalogue: The items.
@@ -67,7 +70,6 @@ class TextSpace:
     """
 
     prior_weight = COSINE_LOG_ODDS
-    max_events: int | None = None
 
     def __init__(self, catalogue: Catalogue, half_life: float) -> None:
         self.index = catalogue.index
@@ -83,9 +85,9 @@ class TextSpace:
         shares = (weights / weights.sum()).tolist()
         return None if vector is None else Query(vector, tuple(zip(wanted, shares, strict=True)))
 
-    def offset(self, vector: NDArray[np.float32]) -> float:  # noqa: ARG002 - the same for all
-        """Nothing."""
-        return 0.0
+    def offset(self, vector: NDArray[np.float32]) -> float:
+        """What makes the score the log of a chance, were each cosine worth `COSINE_LOG_ODDS`; in the cosine's unit."""
+        return -_log_denominator(self.index, vector, COSINE_LOG_ODDS) / COSINE_LOG_ODDS
 
     def _wanted(self, history: History) -> list[Event]:
         """Newest first."""
@@ -104,22 +106,24 @@ class EncodedSpace:
     Args:
         fitted: The encoder.
         catalogue: The items as they are now, those that came after training among them.
+        directory: Where a graph over very many items is kept; None: nowhere.
     """
 
     prior_weight = 1.0
 
-    def __init__(self, fitted: FittedEncoder, catalogue: Catalogue) -> None:
+    def __init__(self, fitted: FittedEncoder, catalogue: Catalogue, directory: Path | None = None) -> None:
         trained = set(fitted.item_ids)
         item_ids = (*fitted.item_ids, *(item_id for item_id in catalogue.items if item_id not in trained))
         self._items = fitted.item_vectors(catalogue.index.vectors_of(item_ids))
-        self.index = ItemIndex(self._items.numpy(), IndexedItems("", item_ids, ("",) * len(item_ids)))
+        vectors, items = self._items.numpy(), IndexedItems("", item_ids, ("",) * len(item_ids))
+        self.index = ItemIndex.cached(directory, vectors, items) if directory else ItemIndex(vectors, items)
         self._rows = {item_id: row for row, item_id in enumerate(item_ids)}
         self._fitted = fitted
-        self.max_events: int | None = fitted.model.config.max_events
 
     def query(self, history: History) -> Query | None:
         """The state after the newest event that does not say no; training knows only what was taken."""
         taken = [event for event in history.events if event.item_id in self._rows and not event.is_negative]
+        taken = taken[-self._fitted.model.config.max_events :]
         if not taken:
             return None
         with one_thread():
@@ -128,7 +132,19 @@ class EncodedSpace:
 
     def offset(self, vector: NDArray[np.float32]) -> float:
         """Less the log of the softmax's denominator over the whole catalogue."""
-        return -float(logsumexp(inner_products(self.index.vectors, vector)))
+        return -_log_denominator(self.index, vector)
+
+
+def _log_denominator(index: ItemIndex, vector: NDArray[np.float32], scale: float = 1.0) -> float:
+    """Log of the sum of exp(scale · inner product) over all items; of very many, from the nearest and some others."""
+    if len(index) <= FLAT_LIMIT:
+        return float(logsumexp(scale * inner_products(index.vectors, vector).astype(np.float64)))
+    nearest = np.array([score for _, score in index.search(vector, _NEAREST)])
+    sample = inner_products(index.vectors[:: max(1, len(index) // _SAMPLE)], vector).astype(np.float64)
+    rest = sample[sample < nearest.min()]
+    weight = (len(index) - len(nearest)) / max(len(rest), 1)
+    weights = np.concatenate([np.ones(len(nearest)), np.full(len(rest), weight)])
+    return float(logsumexp(scale * np.concatenate([nearest, rest]), b=weights))
 
 
 def decayed_mean(vectors: NDArray[np.float32], half_life: float) -> NDArray[np.float32] | None:
@@ -143,6 +159,6 @@ def _decay(events: int, half_life: float) -> NDArray[np.float32]:
 
 
 def relative_popularity(counts: Mapping[str, int]) -> dict[str, float]:
-    """log(1 + events) of each item, scaled so that the most popular has 1: the range of the cosine it stands in for."""
+    """How popular each item may be called: log(1 + events), scaled so that the most popular one has 1."""
     top = np.log1p(max(counts.values(), default=0))
     return {item_id: float(np.log1p(count) / top) for item_id, count in counts.items()} if top else {}

@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from llmrec.config import EncoderSettings
+from llmrec.errors import ConfigError
 from llmrec.files import replace_file
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.losses import linear_cross_entropy, sampled_cross_entropy
@@ -119,7 +121,7 @@ class TrainingExamples:
 
 @dataclass(slots=True)
 class EncoderTraining:
-    """Where a run stands: how far, how good, and the best weights so far.
+    """Where a run stands: how far, how good, the best weights so far, and the seconds it took, interruptions apart.
 
     Validation N@10 decides what is best, and the mean reciprocal rank where that is equal; both are -1 with nobody to
     validate on.
@@ -131,6 +133,7 @@ class EncoderTraining:
     best_mrr: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def train(
@@ -152,18 +155,20 @@ def train(
         start_from: Weights to begin with instead of random ones, where their shapes fit (a warm start).
         progress: Show a bar on a terminal.
     """
-    run = _Run(examples, config, options)
-    run.warm_start(start_from or {})
-    if checkpoint is not None:
-        run.resume(checkpoint)
-    with tqdm(total=options.epochs, initial=run.state.epoch, unit="epoch", disable=None if progress else True) as bar:
-        while run.state.epoch < options.epochs and not run.is_over():
-            run.epoch()
-            bar.update()
-            bar.set_postfix(loss=f"{run.state.losses[-1]:.3f}", best=f"{run.state.best_ndcg:.4f}")
-            if checkpoint is not None:
-                run.save(checkpoint)
-    return run.finished(), run.state
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are the caller's
+        run = _Run(examples, config, options)
+        run.warm_start(start_from or {})
+        if checkpoint is not None:
+            run.resume(checkpoint)
+        hidden = None if progress else True
+        with tqdm(total=options.epochs, initial=run.state.epoch, unit="epoch", disable=hidden) as bar:
+            while run.state.epoch < options.epochs and not run.is_over():
+                run.epoch()
+                bar.update()
+                bar.set_postfix(loss=f"{run.state.losses[-1]:.3f}", best=f"{run.state.best_ndcg:.4f}")
+                if checkpoint is not None:
+                    run.save(checkpoint)
+        return run.finished(), run.state
 
 
 class _Run:
@@ -209,8 +214,12 @@ class _Run:
         return not len(self.places) or self.state.epoch - self.state.best_epoch >= self.options.patience
 
     def epoch(self) -> None:
-        """One pass over all users, and validation."""
-        number = self.state.epoch + 1
+        """One pass over all users, and validation.
+
+        Raises:
+            ConfigError: The loss grew beyond all numbers.
+        """
+        start, number = time.perf_counter(), self.state.epoch + 1
         torch.manual_seed(self.options.seed * 100_003 + number)
         generator = np.random.default_rng([self.options.seed, number])
         longest = self.model.config.max_events
@@ -221,9 +230,12 @@ class _Run:
             users = [self._window(self.examples.users[place], generator) for place in self.places[batch]]
             loss, count = self._step(EventBatch.of(users, self.options.device), generator)
             total, targets = total + loss * count, targets + count
+        if not math.isfinite(total):
+            raise ConfigError("the training's loss is not a number any more", hint="lower learning_rate in [encoder]")
         self.state.epoch = number
         self.state.losses.append(total / targets)
         self._validate(number)
+        self.state.seconds += time.perf_counter() - start
 
     def _window(self, user: EventArrays, generator: np.random.Generator) -> EventArrays:
         """The newest events of a long sequence most of the time, else a stretch of it from anywhere."""
@@ -294,7 +306,8 @@ class _Run:
                 target = int(self.examples.targets[place])
                 wanted = row[target].clone()
                 row[torch.from_numpy(self.examples.users[place].rows).to(row.device)] = -torch.inf
-                yield int((row > wanted).sum())
+                row[target] = wanted
+                yield int((row >= wanted).sum()) - 1  # what ties with it counts against it
 
     def save(self, path: Path) -> None:
         """All of the run's state in one file, replaced at once."""
@@ -307,6 +320,7 @@ class _Run:
         about = {
             "identity": self.identity, "epoch": state.epoch, "best_epoch": state.best_epoch,
             "best_ndcg": state.best_ndcg, "best_mrr": state.best_mrr, "losses": state.losses, "steps": self.steps,
+            "seconds": state.seconds,
         }  # fmt: skip
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         replace_file(path, save_tensors(contiguous, {"about": json.dumps(about)}))
@@ -341,6 +355,7 @@ class _Run:
             about["best_mrr"],
             _under("best.", tensors),
             about["losses"],
+            about["seconds"],
         )
 
     def finished(self) -> SequenceEncoder:

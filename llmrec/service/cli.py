@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +20,7 @@ import typer
 
 import llmrec
 import llmrec.models
+from llmrec.config import FILE_NAME, Settings
 from llmrec.errors import BusyError, ConfigError, LlmrecError
 from llmrec.service.demo import run_demo
 from llmrec.service.doctor import examine
@@ -67,11 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _start_log(os.environ.get("LLMREC_LOG") or "WARNING")
         app(given)
     except LlmrecError as error:
-        print_error(error, as_json="--json" in given)
+        print_error(error, as_json=_is_json(given))
         return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
+
+
+def _is_json(given: Sequence[str]) -> bool:
+    """Whether standard output is JSON, and errors are then too; `evaluate --json` may name a file instead."""
+    if given[:1] == ["evaluate"]:
+        return "--json=-" in given or ("--json", "-") in pairwise(given)
+    return "--json" in given
 
 
 def _start_log(level: str) -> None:
@@ -324,7 +334,7 @@ def feedback(
 @app.command()
 def evaluate(
     items: Annotated[
-        Path | None, typer.Option(help="The catalogue; without --events, what the workspace holds.")
+        Path | None, typer.Option(help="The catalogue; without it, what the events are about, and no texts.")
     ] = None,
     events: Annotated[Path | None, typer.Option(help="Who took what, with a time or in the order of time.")] = None,
     users: Annotated[Path | None, typer.Option(help="For a look at groups of users.")] = None,
@@ -345,7 +355,7 @@ def evaluate(
     cold_items: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Hold this share of the items out of all training.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many trainings.")] = 1,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many trainings; else one.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most; else as configured.")] = None,
     baselines_only: Annotated[bool, typer.Option("--baselines-only", help="Train nothing.")] = False,
     sasrec: Annotated[bool, typer.Option("--sasrec", help="Train the same network without texts too.")] = False,
@@ -357,30 +367,38 @@ def evaluate(
 ) -> None:
     """How good recommendations are, beside popularity, EASE, ALS and texts alone.
 
-    It measures on files, or on what the workspace holds. A second call goes on from what the first one trained.
+    It measures on files, by the settings of ./llmrec.toml if there is one, or on what the workspace holds. A second
+    call goes on from what the first one trained.
 
     Example: llmrec evaluate --items items.csv --events log.jsonl --json report.json --html report.html
     """
-    from llmrec.service.evaluating import Files, Outputs, Task, evaluate_files, evaluate_workspace
-
-    task = Task(
-        protocol=protocol,
-        split_at=split_at,
-        cold_items=cold_items,
-        seeds=seeds,
-        epochs=epochs,
-        baselines_only=baselines_only,
-        sasrec=sasrec,
+    from llmrec.evaluation import Protocol
+    from llmrec.service.evaluating import (
+        Files,
+        Outputs,
+        evaluate_data,
+        evaluate_workspace,
+        lineup_of,
+        share_or_time,
     )
+
+    on_files = any((items, events, users, data))
+    if on_files and workspace != HERE:
+        raise ConfigError("both files and a workspace are named", hint="drop -w, or name no files")
+    if not on_files and (format_ or rename):
+        raise ConfigError("a workspace has one format", hint="drop --format and --rename, or name files")
+    asked = Protocol(protocol, share_or_time(split_at), cold_items)
+    lineup = partial(lineup_of, seeds=seeds, epochs=epochs, baselines_only=baselines_only, sasrec=sasrec)
     outputs = Outputs(as_json, html)
     outputs.check()
-    if any((items, events, users, data)):
+    if on_files:
+        systems = lineup(Settings.load(Path(FILE_NAME)))
         names = _pairs(rename, form="THEIRS=OURS", example="userId=user_id")
         files = Files(events or data, items or data, users or data, format_, names)
-        report = evaluate_files(files, task, workspace)
+        report = evaluate_data(files.read(), systems, asked)
     else:
         with _opened(workspace) as rec:
-            report = evaluate_workspace(rec, task)
+            report = evaluate_workspace(rec, lineup(rec.settings), asked)
     outputs.keep(report)
 
 

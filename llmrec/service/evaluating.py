@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import numpy as np
+from numpy.typing import NDArray
+
 import llmrec
 from llmrec.artifacts import cache_dir
-from llmrec.config import FILE_NAME, Settings
+from llmrec.config import Settings
+from llmrec.data.cells import time_of
+from llmrec.data.sources import BadRow
 from llmrec.errors import ConfigError
 from llmrec.evaluation import (
     EvaluationData,
     Lineup,
     Protocol,
-    ProtocolName,
     Report,
     data_from_files,
     data_from_store,
@@ -32,9 +37,16 @@ from llmrec.files import replace_file, writing
 from llmrec.models import Encoder, TextEncoder, resolve
 from llmrec.service.printing import print_json, print_report, say
 
-__all__ = ["Files", "Outputs", "Task", "evaluate_data", "evaluate_files", "evaluate_workspace"]
+__all__ = ["Files", "Outputs", "evaluate_data", "evaluate_workspace", "lineup_of", "share_or_time"]
 
 _STDOUT = Path("-")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
+_EARLIEST = 1e8
+"""A number above it is a time, in seconds since 1970; below it the author may have meant anything."""
+_CREDITED = (
+    "What was shown is credited to the release that was the newest one then. After a rollback that is not the one that "
+    "made it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +65,14 @@ class Outputs:
         """Refuse now, and not after hours of training, what could not be written then.
 
         Raises:
-            ConfigError: A path is a directory.
+            ConfigError: A path is a directory, both are one file, or the page is to go to standard output.
             StoreError: A file cannot be written there.
             MissingExtraError: The page is wanted and matplotlib is not installed.
         """
+        if self.html == _STDOUT:
+            raise ConfigError("the page cannot go to standard output", hint="name a file: --html report.html")
+        if self.json is not None and self.html is not None and self.json.resolve() == self.html.resolve():
+            raise ConfigError(f"both reports would be {self.json}", hint="name another file for one of them")
         for path in (self.json, self.html):
             if path is None or path == _STDOUT:
                 continue
@@ -71,14 +87,14 @@ class Outputs:
     def keep(self, report: Report) -> None:
         """Write the report, and print it unless standard output is JSON."""
         form = report.to_dict()
-        if self.json == _STDOUT:
-            print_json(form)
-        else:
-            print_report(report)
         if self.json is not None and self.json != _STDOUT:
             _write(self.json, json.dumps(form, ensure_ascii=False, indent=2))
         if self.html is not None:
             _write(self.html, report_page(report))
+        if self.json == _STDOUT:
+            print_json(form)
+        else:
+            print_report(report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,88 +116,76 @@ class Files:
         if self.events is None:
             raise ConfigError("there are no events to foretell", hint="name them: --events FILE, or --data FOLDER")
         return data_from_files(
-            self.events.name, self.events, self.items, self.users, format=self.format, rename=self.rename
+            self.events.resolve().name, self.events, self.items, self.users, format=self.format, rename=self.rename
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be foretold, and by which systems; see `Protocol` and `Lineup`.
+def lineup_of(
+    settings: Settings,
+    *,
+    seed: int | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    baselines_only: bool = False,
+    sasrec: bool = False,
+) -> Lineup:
+    """Which systems take part, with their trainings in the cache.
 
     Args:
-        protocol: Which one.
-        split_at: A share or a time, as text.
-        cold_items: Share of the items to hold out.
+        settings: How to train.
         seed: Of the first training; None: as configured.
-        seeds: How many trainings.
+        seeds: How many trainings; None: one.
         epochs: At most; None: as configured.
         baselines_only: Train nothing.
         sasrec: Train the same network without texts too.
+
+    Raises:
+        ConfigError: There would be nothing to train, or it is said how to train nothing.
     """
-
-    protocol: ProtocolName = "leave-one-out"
-    split_at: str | None = None
-    cold_items: float | None = None
-    seed: int | None = None
-    seeds: int = 1
-    epochs: int | None = None
-    baselines_only: bool = False
-    sasrec: bool = False
-
-    def to_protocol(self) -> Protocol:
-        """What is to be foretold.
-
-        Raises:
-            ConfigError: The options do not go together, or the split is neither a share nor a time.
-        """
-        return Protocol(self.protocol, _moment_or_share(self.split_at), self.cold_items)
-
-    def lineup(self, settings: Settings) -> Lineup:
-        """Which systems, with their trainings in the cache.
-
-        Raises:
-            ConfigError: There would be nothing to train.
-        """
-        epochs = settings.encoder.epochs if self.epochs is None else self.epochs
-        if self.seeds < 1 or epochs < 1:
-            raise ConfigError("there is nothing to train with no seeds or no epochs", hint="give 1 or more of each")
-        encoder = settings.encoder.model_copy(update={"epochs": epochs})
-        seed = settings.fit.seed if self.seed is None else self.seed
-        return Lineup(
-            settings.model_copy(update={"encoder": encoder}),
-            range(seed, seed + self.seeds),
-            baselines_only=self.baselines_only,
-            sasrec=self.sasrec,
-            checkpoints=_kept(),
-            progress=True,
+    for name, given in {"seeds": seeds, "epochs": epochs}.items():
+        if given is not None and given < 1:
+            raise ConfigError(f"there is nothing to train with {given} {name}", hint=f"give 1 or more --{name}")
+    if baselines_only and (seeds or epochs or sasrec):
+        raise ConfigError(
+            "baselines only: nothing is trained",
+            hint="drop --seeds, --epochs and --sasrec, or drop --baselines-only",
         )
-
-
-def evaluate_files(files: Files, task: Task, workspace: Path) -> Report:
-    """The report on files, with the settings of a workspace where there is one."""
-    protocol, lineup = task.to_protocol(), task.lineup(Settings.load(workspace / FILE_NAME))
-    return evaluate_data(files.read(), lineup, protocol)
+    first = settings.fit.seed if seed is None else seed
+    encoder = settings.encoder.model_copy(update={"epochs": epochs or settings.encoder.epochs})
+    return Lineup(
+        settings.model_copy(update={"encoder": encoder}),
+        range(first, first + (seeds or 1)),
+        baselines_only=baselines_only,
+        sasrec=sasrec,
+        checkpoints=_kept(),
+        progress=True,
+    )
 
 
 def evaluate_data(data: EvaluationData, lineup: Lineup, protocol: Protocol) -> Report:
     """The report on data that is in no workspace; the texts' vectors are kept in the cache."""
-    vectors = None
-    if data.texts is not None:
+
+    def embed(ordered: EvaluationData) -> NDArray[np.float32]:
         encoder = load_text_encoder(lineup.settings)
-        vectors = text_vectors(data.texts, encoder, _kept(), progress=lineup.progress)
-    with _going_on():
-        return standard_report(data, vectors, lineup, protocol)
+        return text_vectors(ordered.texts or (), encoder, _kept(), progress=lineup.progress)
+
+    with _going_on(lineup):
+        return standard_report(data, embed, lineup, protocol)
 
 
-def evaluate_workspace(rec: llmrec.Recommender, task: Task) -> Report:
+def evaluate_workspace(rec: llmrec.Recommender, lineup: Lineup, protocol: Protocol) -> Report:
     """The report on what a workspace holds, and on what its users did with what was shown to them."""
-    protocol, lineup = task.to_protocol(), task.lineup(rec.settings)
     data = data_from_store(rec.workspace.root.resolve().name, rec.store)
-    # Read after the events, so that it holds every item they are about.
-    vectors = rec.catalogue().index.vectors_of(data.interactions.item_ids)
-    releases = stored_outcomes(rec.store, rec.releases.list())
-    with _going_on():
-        return standard_report(data, vectors, lineup, protocol, releases=releases)
+    releases = rec.releases.list()
+    if len(releases) > 1:
+        data = replace(data, notes=[_CREDITED])
+
+    def embed(ordered: EvaluationData) -> NDArray[np.float32]:
+        # Read after the events, so that it holds every item they are about.
+        return rec.catalogue().index.vectors_of(ordered.interactions.item_ids)
+
+    with _going_on(lineup):
+        return standard_report(data, embed, lineup, protocol, releases=stored_outcomes(rec.store, releases))
 
 
 def load_text_encoder(settings: Settings) -> Encoder:
@@ -197,26 +201,34 @@ def _kept() -> Path:
     return directory
 
 
-def _moment_or_share(given: str | None) -> float | datetime | None:
-    """A share such as 0.8, or a time such as 2024-05-01 (UTC where it has no zone)."""
+def share_or_time(given: str | None) -> float | datetime | None:
+    """A share such as 0.8, or a time: 2024-05-01 (UTC where it has no zone), or seconds since 1970.
+
+    Raises:
+        ConfigError: It is neither.
+    """
     if given is None:
         return None
-    with suppress(ValueError):
-        return float(given)
+    number = float(given) if _NUMBER.fullmatch(given) else None
+    if number is not None and 0 < number < 1:
+        return number
     try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
+        moment = time_of("split_at", given) if number is None or number > _EARLIEST else None
+    except BadRow:
+        moment = None
+    if moment is None:
         hint = "write it like 0.8 or 2024-05-01T12:00:00Z"
-        raise ConfigError(f"{given!r} is neither a share of the events nor a time", hint=hint) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise ConfigError(f"{given!r} is neither a share of the events nor a time", hint=hint)
+    return moment
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
+def _going_on(lineup: Lineup) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted: the same command goes on from the last epoch that was finished")
+        if not lineup.baselines_only:
+            say("interrupted: the same command goes on from the last epoch that was finished")
         raise
 
 

@@ -16,7 +16,7 @@ from llmrec.errors import ImportRefused, LlmrecError
 from llmrec.records import Event, Explanation, Item, RankedItem, Recommendation, in_words
 
 if TYPE_CHECKING:
-    from llmrec.evaluation import ReleaseOutcome, Report
+    from llmrec.evaluation import Report
 
 __all__ = [
     "error_text",
@@ -131,18 +131,16 @@ def print_report(report: Report) -> None:
     """What an evaluation found, in 80 columns: systems, differences, slices, and what a reader should know."""
     title = f"{report.data['name']}: {report.protocol['name']}, {report.users} users, {report.candidates} items"
     print_table(title, *report.summary_table())
-    tables = {"Differences on the same users": report.short_paired_table(), "Slices": report.short_slice_table()}
+    tables = {
+        "Differences on the same users": report.short_paired_table(),
+        "Slices": report.short_slice_table(),
+        "Shown and answered": report.release_table(),
+    }
     for name, (columns, rows) in tables.items():
         if rows:
             print_table(name, columns, rows)
-    for release, outcome in report.releases.items():
-        say(f"{release}: {outcome.clicks} clicks on {outcome.impressions} items shown{_satisfied(outcome)}")
     for note in report.notes:
-        say(f"note: {note}")
-
-
-def _satisfied(outcome: ReleaseOutcome) -> str:
-    return f", {outcome.satisfied} of {outcome.opinions} opinions positive" if outcome.opinions else ""
+        Console().print(Text("note: ") + visible(note))
 
 
 def print_import(report: ImportReport) -> None:

@@ -1,13 +1,26 @@
-"""The encoder as a system: it learns from the training part alone, and what it ranks is what its lists say."""
+"""The encoder as a system: it learns from the training part alone, and its scores are those of its lists."""
 
+import errno
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from llmrec.evaluation import EncoderSystem, EvaluationOptions, Interactions, Sequences, evaluate, leave_one_out
+from llmrec.errors import StoreError
+from llmrec.evaluation import (
+    EncoderSystem,
+    EvaluationOptions,
+    Interactions,
+    Sequences,
+    encoders,
+    evaluate,
+    leave_one_out,
+    run,
+)
 from llmrec.evaluation.baselines import Popularity
-from llmrec.retrieval import EncoderConfig, TrainingOptions
+from llmrec.retrieval import EncoderConfig, TrainingOptions, training
+from tests.evaluation.worlds import ragged, requests
 
 STEPS = 10
 CONFIG = EncoderConfig(dimension=16, layers=1, heads=2, dropout=0.0, max_events=8)
@@ -50,9 +63,70 @@ def test_one_items_score_is_that_of_its_place_in_the_list(ring: Interactions) ->
     system = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=2))
     system.fit(split.interactions)
     lists = system.rank(split.requests, 3)
-    best, second = (system.score(split.requests, lists[:, place]) for place in (0, 1))
-    assert (best >= second).all()
-    assert (best > second).any()
+    scores = system.score(split.requests, ragged(*lists.tolist())).reshape(lists.shape)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert (np.diff(scores, axis=1) < 0).any()
+
+
+def test_scores_are_log_chances_of_all_items(ring: Interactions) -> None:
+    system = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=1))
+    system.fit(ring)
+    everything = system.score(requests([0, 1], [], [5]), ragged(*[list(range(STEPS))] * 3)).reshape(3, STEPS)
+    np.testing.assert_allclose(np.exp(everything).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_who_starts_after_the_split_gets_what_is_popular(ring: Interactions) -> None:
+    # Row 7 is taken most, then row 3; the others have an event each, or none.
+    more = ragged([7, 3, 0], [7, 1, 3], [7, 2, 4])
+    system = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=1))
+    system.fit(Interactions(("a", "b", "c"), ring.item_ids, more))
+    newcomer = requests([])
+    assert system.rank(newcomer, 2).tolist() == [[7, 3]]
+    np.testing.assert_allclose(
+        np.exp(system.score(newcomer, ragged([7, 3, 9]))), np.array([4, 3, 1]) / (9 + STEPS), 1e-5
+    )
+
+
+def test_it_learns_from_the_training_part_alone(ring: Interactions) -> None:
+    """Were what is to be foretold learnt from, lists would change with it."""
+    newest = ring.sequences.indptr[1:] - 1
+    rows = ring.sequences.rows.copy()
+    rows[newest] = (rows[newest] + 2) % STEPS
+    lists = []
+    for sequences in (ring.sequences, replace(ring.sequences, rows=rows)):
+        split = leave_one_out(ring.with_sequences(sequences))
+        lists.append(run(EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=2)), split, depth=STEPS).lists)
+    np.testing.assert_array_equal(lists[0], lists[1])
+
+
+def test_of_a_finished_training_its_own_seconds_are_known(ring: Interactions, tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(2):
+        system = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=2), checkpoints=tmp_path)
+        system.fit(ring)
+        seconds.append(system.fit_seconds)
+    assert seconds[0] == seconds[1] > 0
+
+
+def test_other_code_goes_on_from_no_checkpoint_of_this(
+    ring: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in ("this", "this", "other"):
+        monkeypatch.setattr(encoders, "_CODE", [code])
+        EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=1), checkpoints=tmp_path).fit(ring)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_full_disk_is_an_error_with_a_next_step(
+    ring: Interactions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "replace_file", full)
+    with pytest.raises(StoreError, match="No space left") as failed:
+        EncoderSystem(TEXTS, CONFIG, OPTIONS, checkpoints=tmp_path).fit(ring)
+    assert "free some space" in failed.value.hint
 
 
 def test_without_values_times_and_kinds_it_works_from_the_order_alone(ring: Interactions) -> None:

@@ -16,6 +16,13 @@ def test_many_numbers_become_ranges_between_quartiles() -> None:
     assert groups["u25"] == "25-29"
 
 
+def test_large_numbers_keep_all_their_digits_and_lists_are_words() -> None:
+    users = [User(f"u{at}", {"since": 1_700_110_000 + at, "likes": ("pots", "pans")[: 1 + at % 2]}) for at in range(20)]
+    groups = user_groups(users)
+    assert groups["since"]["u0"] == "1700110000-1700110004"
+    assert set(groups["likes"].values()) == {"pots", "pots, pans"}
+
+
 def test_what_tells_everybody_apart_is_no_group_and_what_is_common_stays() -> None:
     jobs = ["cook"] * 20 + [f"job{number}" for number in range(15)]
     users = [User(f"u{place}", {"job": job, "code": f"x{place}"}) for place, job in enumerate(jobs)]

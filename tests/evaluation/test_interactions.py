@@ -41,9 +41,10 @@ def test_the_matrix_adds_up_weights() -> None:
     assert matrix.toarray().tolist() == [[5, 0, 2], [0, 8, 0]]
 
 
-def test_users_can_be_put_in_the_order_of_their_ids() -> None:
-    shop = taken({"bob": "rake pan", "ann": "pot"}).by_user_id()
+def test_users_and_items_can_be_put_in_the_order_of_their_ids() -> None:
+    shop = taken({"bob": "rake pan", "ann": "pot"}, ("rake", "pot", "hose", "pan")).by_id()
     assert shop.user_ids == ("ann", "bob")
+    assert shop.item_ids == ("hose", "pan", "pot", "rake")
     assert lists_of(shop.sequences, shop) == ["pot", "rake pan"]
 
 

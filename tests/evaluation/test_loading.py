@@ -160,8 +160,15 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_an_item_stands_in_the_catalogue_once() -> None:
-    with pytest.raises(DataError, match="twice"):
-        interactions_from_events([], ["pan", "pan"])
+    with pytest.raises(DataError, match="item 'pan' stands twice"):
+        interactions_from_events([], ["rake", "pan", "pan"])
+
+
+def test_an_item_that_stands_twice_in_a_file_is_shown_with_both_lines(tmp_path: Path) -> None:
+    items = tmp_path / "items.csv"
+    items.write_text("item_id,title\nrake,Leaf rake\npan,Frying pan\nrake,Rake\n")
+    with pytest.raises(ImportRefused, match=r"items\.csv:4: item_id = .*rake.*: stands in .*items\.csv:2 too"):
+        read_items(items)
 
 
 def test_the_order_of_lines_with_one_time_is_kept() -> None:

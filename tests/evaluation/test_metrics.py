@@ -144,7 +144,9 @@ def test_rmse_of_an_error_of_two_in_half_the_cases() -> None:
 
 def test_auc_counts_pairs_in_the_right_order_and_ties_half() -> None:
     liked = np.array([False, True, False, True])
-    assert auc(np.array([1.0, 2.0, 0.0, 3.0]), liked) == 1
-    assert auc(np.array([1.0, 1.0, 1.0, 1.0]), liked) == 0.5
-    assert auc(np.array([3.0, 2.0, 1.0, 4.0]), liked) == 0.75
-    assert np.isnan(auc(np.array([1.0]), np.array([True])))
+    once = np.ones(4, np.int64)
+    assert auc(np.array([1, 2, 0, 3]), liked, once) == 1
+    assert auc(np.array([0, 0, 0, 0]), liked, once) == 0.5
+    assert auc(np.array([2, 1, 0, 3]), liked, once) == 0.75
+    assert auc(np.array([2, 1, 0, 3]), liked, np.array([0, 1, 1, 1])) == 1
+    assert np.isnan(auc(np.array([0]), np.array([True]), np.array([1])))

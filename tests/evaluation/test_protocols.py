@@ -173,9 +173,15 @@ def test_items_held_out_are_only_ever_targets_of_the_test() -> None:
 
 
 def test_who_has_too_few_events_left_keeps_no_item_that_is_held_out() -> None:
-    fewer, held = hold_out_items(taken({"ann": "rake pan", "bob": "pan pot spade"}), 0.99)
-    assert len(held) == 8
+    fewer, held = hold_out_items(taken({"ann": "rake pan", "bob": "pan pot spade"}), 0.9)
+    assert len(held) == 7
     assert not np.isin(fewer.sequences.rows, held).any()
+
+
+@pytest.mark.parametrize(("share", "items"), [(0.05, 0), (0.95, 8)])
+def test_a_share_that_rounds_to_none_or_all_is_refused(share: float, items: int) -> None:
+    with pytest.raises(DataError, match=f"of 8 items is {items}"):
+        hold_out_items(shop(), share)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

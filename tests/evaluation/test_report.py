@@ -19,11 +19,13 @@ from llmrec.evaluation import (
     interactions_from_events,
     leave_one_out,
     measure,
+    measuring,
     release_outcomes,
     run,
+    temporal_split,
 )
 from llmrec.records import Event
-from tests.evaluation.worlds import blocks
+from tests.evaluation.worlds import at, blocks
 
 
 class Oracle:
@@ -115,6 +117,18 @@ def test_where_targets_are_rated_ratings_are_foretold() -> None:
     assert "rmse" not in report().systems["popularity"]
 
 
+def test_of_every_rated_target_it_is_known_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(measuring, "rating_metrics", lambda _, __, users, **___: asked.append(list(users)) or {})
+    events = [
+        Event(user_id, item, "rating", 3, timestamp=at(day))
+        for user_id, items in {"ann": "abcd", "bob": "bcd"}.items()
+        for day, item in enumerate(items)
+    ]
+    evaluate(temporal_split(interactions_from_events(events), time=at(1)), [Popularity()])
+    assert asked == [[0, 0, 0, 1, 1]]
+
+
 def test_tables_have_a_row_for_each_system_pair_and_slice() -> None:
     one = report()
     columns, rows = one.table(("ndcg@10", "diversity@10", "coverage@10"))
@@ -136,8 +150,8 @@ def test_tables_for_a_terminal_are_narrow_and_leave_empty_slices_out() -> None:
     assert sum(max(map(len, column)) + 3 for column in zip(columns, *rows, strict=True)) < 80
     assert one.short_paired_table()[1][0] == ["good-bad", "+1.000", "+1.000 +1.000", "0.005"]
     columns, rows = one.short_slice_table()
-    assert columns == ["R@10", "short_histories (60)"]
-    assert rows[:2] == [["good", "1.000"], ["bad", ".0000"]]
+    assert columns == ["R@10", "warm (60)", "short_histories (60)"]
+    assert rows[:2] == [["good", "1.000", "1.000"], ["bad", ".0000", ".0000"]]
 
 
 def test_a_slice_without_users_has_no_figures() -> None:
@@ -157,7 +171,9 @@ def test_releases_and_notes_are_passed_on() -> None:
         Event("ann", "rake", "impression", recommendation_id="r1"),
         Event("ann", "rake", "click", recommendation_id="r1"),
     ]
-    form = report(releases=release_outcomes(log, lambda _: "rank/0001"), notes=["films were memorised"]).to_dict()
+    found = report(releases=release_outcomes(log, lambda _: "rank/0001"), notes=["films were memorised"])
+    assert found.release_table()[1] == [["rank/0001", "1", "100.0% [20.7%, 100.0%]", "0", "-"]]
+    form = found.to_dict()
     assert form["releases"]["rank/0001"]["click_through_rate"]["value"] == 1
     assert form["notes"] == ["films were memorised"]
 

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 
 from llmrec.errors import DataError
-from llmrec.evaluation import Interactions, Requests, interactions_from_events, leave_one_out, run
+from llmrec.evaluation import (
+    Interactions,
+    Requests,
+    Sequences,
+    interactions_from_events,
+    leave_one_out,
+    run,
+    temporal_split,
+)
 from llmrec.records import Event
-from tests.evaluation.worlds import lists_of, taken
+from tests.evaluation.worlds import at, lists_of, taken
 
 
 class Fixed:
@@ -26,8 +34,13 @@ class Fixed:
 
 
 class Opinionated(Fixed):
-    def score(self, requests: Requests, rows: np.ndarray) -> np.ndarray:
-        return requests.users * 100.0 + rows
+    def score(self, requests: Requests, targets: Sequences) -> np.ndarray:
+        self.asked = len(requests)
+        return requests.users[targets.owners] * 100.0 + targets.rows
+
+
+class Resumed(Fixed):
+    fit_seconds = 3600.0
 
 
 def shop() -> Interactions:
@@ -61,4 +74,20 @@ def test_targets_are_scored_where_they_are_rated() -> None:
     assert scores is not None
     assert list(scores) == [2, 102]
     assert run(Fixed(), split, depth=2).target_scores is None
+
+
+def test_each_request_is_asked_once_whatever_the_number_of_its_targets() -> None:
+    events = [Event("ann", item, "rating", 3, timestamp=at(day)) for day, item in enumerate("abcde")]
+    system, split = Opinionated(), temporal_split(interactions_from_events(events), time=at(2))
+    scores = run(system, split, depth=2).target_scores
+    assert system.asked == 1
+    assert scores is not None
+    assert list(scores) == [2, 3, 4]
+
+
+def test_a_training_that_was_taken_up_counts_whole() -> None:
+    assert run(Resumed(), leave_one_out(shop()), depth=2).seconds["fit"] == 3600
+
+
+def test_targets_without_a_rating_are_not_scored() -> None:
     assert run(Opinionated(), leave_one_out(shop()), depth=2).target_scores is None

@@ -32,6 +32,9 @@ def test_cold_items_have_no_training_event_and_rare_ones_fewer_than_five() -> No
     assert "ann" not in rare
     assert "bob" in cold
     assert "dia" not in cold
+    warm = who(split, by_name(split)["warm_items"])
+    assert {"ann", "dia"} <= set(warm)
+    assert not set(warm) & set(cold)
 
 
 def test_short_histories_have_at_most_five_events() -> None:
@@ -67,6 +70,7 @@ def test_the_slices_of_every_report_are_there_without_requests_too() -> None:
     parts = by_name(leave_one_out(taken(popular)), gone={"zoe": "x"})
     assert {name: len(part.places) for name, part in parts.items()} == {
         "cold_items": 6,
+        "warm_items": 0,
         "rare_items": 6,
         "short_histories": 0,
     }

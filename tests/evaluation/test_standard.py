@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmrec.config import Settings
-from llmrec.errors import ConfigError, MissingExtraError
+from llmrec.errors import ConfigError, DataError, MissingExtraError
 from llmrec.evaluation import (
     EvaluationData,
     Interactions,
@@ -43,13 +43,19 @@ def ring() -> EvaluationData:
     names = tuple(f"u{user:02d}" for user in range(USERS))
     interactions = Interactions(names, tuple(f"s{step:02d}" for step in range(STEPS)), timed)
     groups = {"side": {name: place % 2 for place, name in enumerate(names)}}
-    return EvaluationData("ring", interactions, None, groups)
+    return EvaluationData("ring", interactions, [f"step {step}" for step in range(STEPS)], groups)
+
+
+def vectors_of(data: EvaluationData) -> np.ndarray:
+    """Of each item the line of TEXTS that its text names, whatever its row."""
+    assert data.texts is not None
+    return TEXTS[[int(text.removeprefix("step ")) for text in data.texts]]
 
 
 def report(
     data: EvaluationData, protocol: Protocol = LEAVE_ONE_OUT, settings: Settings = SETTINGS, **how: Any
 ) -> Report:
-    return standard_report(data, TEXTS, Lineup(settings, **how), protocol)
+    return standard_report(data, vectors_of, Lineup(settings, **how), protocol)
 
 
 def test_every_report_has_the_baselines_and_compares_the_retriever_with_each() -> None:
@@ -96,10 +102,12 @@ def test_an_interrupted_training_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert done[0] == 5
 
 
-def test_the_order_of_users_changes_no_users_result() -> None:
+def test_the_order_of_users_and_items_changes_no_users_result() -> None:
     data = ring()
-    order = np.random.default_rng(3).permutation(USERS)
-    other = replace(data, interactions=data.interactions.take_users(order))
+    users, items = (np.random.default_rng(3).permutation(number) for number in (USERS, STEPS))
+    moved = data.interactions.take_users(users)._take_items(items)
+    assert data.texts is not None
+    other = replace(data, interactions=moved, texts=[data.texts[row] for row in items])
     one, two = report(data), report(other)
     for system, metrics in one.per_user.items():
         for metric, values in metrics.items():
@@ -143,6 +151,8 @@ def test_items_held_out_are_what_the_cold_slice_asks_for() -> None:
     assert found.protocol["held_out_items"] == STEPS // 4
     cold = found.slices["cold_items"]
     assert 0 < cold.users < found.users
+    assert cold.users + found.slices["warm_items"].users == found.users
+    assert any("warm_items" in note for note in found.notes)
     assert cold.systems["popularity"]["recall@5"].value == 0
     assert set(cold.systems) >= {"text", "retriever"}
 
@@ -156,9 +166,14 @@ def test_a_split_in_time_takes_a_share_or_a_moment() -> None:
 
 @pytest.mark.parametrize(
     ("given", "complaint"),
-    [({"split_at": 0.5}, "splits at no moment"), ({"name": "temporal", "cold_items": 0.1}, "with leave-one-out only")],
+    [
+        ({"split_at": 0.5}, "splits at no moment"),
+        ({"name": "temporal", "cold_items": 0.1}, "with leave-one-out only"),
+        ({"name": "temporal", "split_at": 1.5}, "1.5 is not between 0 and 1"),
+        ({"cold_items": 0.0}, "0.0 is not between 0 and 1"),
+    ],
 )
-def test_options_of_the_other_protocol_are_refused(given: dict[str, Any], complaint: str) -> None:
+def test_options_of_the_other_protocol_and_shares_of_nothing_are_refused(given: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         Protocol(**given)
 
@@ -167,11 +182,41 @@ def test_with_little_to_learn_from_the_retriever_goes_by_texts_and_says_so() -> 
     found = report(ring(), settings=UNTRAINED)
     assert any("texts alone" in note for note in found.notes)
     assert "retriever" in found.systems
-    assert standard_report(ring(), None, Lineup(UNTRAINED), LEAVE_ONE_OUT).notes[-1].startswith("There are too few")
+    assert report(replace(ring(), texts=None), settings=UNTRAINED).notes[-1].startswith("There are too few")
+
+
+def test_events_are_counted_as_a_fit_counts_them_over_all_of_the_data() -> None:
+    steps = USERS * 5  # of the training part they are USERS * 3
+    enough, too_many = (
+        Settings.model_validate({"encoder": {**SETTINGS.encoder.model_dump(), "epochs": 1, "minimum_events": least}})
+        for least in (steps, steps + 1)
+    )
+    assert not any("texts alone" in note for note in report(ring(), settings=enough).notes)
+    assert any("texts alone" in note for note in report(ring(), settings=too_many).notes)
+
+
+def test_texts_are_embedded_only_once_the_data_is_split() -> None:
+    def embed(_: EvaluationData) -> np.ndarray:
+        raise AssertionError("too early")
+
+    with pytest.raises(DataError, match="no event lies before"):
+        standard_report(ring(), embed, Lineup(SETTINGS), Protocol("temporal", EPOCH))
+
+
+def test_without_texts_no_items_are_held_out() -> None:
+    with pytest.raises(DataError, match="without texts"):
+        report(replace(ring(), texts=None), Protocol(cold_items=0.25))
+
+
+def test_without_texts_the_retriever_and_sasrec_are_two_trainings(tmp_path: Path) -> None:
+    encoder = {**SETTINGS.encoder.model_dump(), "epochs": 1, "id_dropout": 0.0}
+    settings = Settings.model_validate({"encoder": encoder})
+    report(replace(ring(), texts=None), settings=settings, sasrec=True, checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_without_texts_the_retriever_knows_items_by_their_ids() -> None:
-    found = standard_report(ring(), None, Lineup(SETTINGS), LEAVE_ONE_OUT)
+    found = report(replace(ring(), texts=None))
     assert "text" not in found.systems
     assert (found.systems["retriever"]["ndcg@10"].value or 0) > 0.5
     assert "diversity@10" not in found.systems["retriever"]

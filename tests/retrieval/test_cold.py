@@ -24,8 +24,10 @@ from llmrec.retrieval import (
     UserGroup,
     count_groups,
     groups,
+    spaces,
 )
 from llmrec.retrieval.cold import wishes
+from llmrec.retrieval.index import IndexedItems, ItemIndex
 from llmrec.retrieval.sequences import EventVocabulary
 from llmrec.testing import WordEncoder
 from tests.conftest import shop_items
@@ -101,7 +103,10 @@ def test_the_situation_in_words_counts_as_said_just_now(catalogue: Catalogue) ->
     assert asked.retrieve(History(), 1).path == "words"
     assert first(asked, said("soup pot"), 1) == ["hose"]
     assert retriever(catalogue, space, context={"hour": 14}).retrieve(History(), 1).path == "popularity"
-    assert wishes(said("old", "new"), {"season": "winter", "hour": 14}) == ["season: winter", "new", "old"]
+    history = said("old", "new")
+    words, events = wishes(history, {"season": "winter", "hour": 14})
+    assert words == ["season: winter", "new", "old"]
+    assert events == list(reversed(history.events))
 
 
 def test_with_behaviour_words_and_attributes_change_no_candidate(catalogue: Catalogue) -> None:
@@ -187,3 +192,28 @@ def test_only_what_a_group_takes_most_is_kept(monkeypatch: pytest.MonkeyPatch) -
     behaviour = takers(users, "pan") + takers(users[:3], "pot")
     (group,) = count_groups(behaviour, {user_id: {"age": 30} for user_id in users})
     assert (group.events, group.items) == (15, {"pan": 12})
+
+
+@pytest.mark.parametrize("make", [encoded, lambda catalogue: TextSpace(catalogue, 1.0)], ids=["encoded", "text"])
+@pytest.mark.parametrize(
+    "history", [History(), said("something for the garden"), History(events=(Event("u", "rake"),))], ids=str
+)
+def test_with_and_without_a_history_scores_are_log_chances(catalogue: Catalogue, make, history: History) -> None:  # type: ignore[no-untyped-def]
+    space = make(catalogue)
+    scores = [one.score for one in retriever(catalogue, space).score(history, list(catalogue.items)).candidates]
+    chances = np.exp(np.array(scores) * space.prior_weight)
+    assert chances.sum() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_of_very_many_items_the_denominator_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(3_000, 8)).astype(np.float32)
+    ids = tuple(f"i{row}" for row in range(len(vectors)))
+    index = ItemIndex(vectors, IndexedItems("", ids, ("",) * len(ids)))
+    queries = generator.normal(size=(20, 8)).astype(np.float32)
+    exact = [spaces._log_denominator(index, query) for query in queries]
+    for name, value in {"FLAT_LIMIT": 100, "_NEAREST": 100, "_SAMPLE": 500}.items():
+        monkeypatch.setattr(spaces, name, value)
+    estimated = [spaces._log_denominator(index, query) for query in queries]
+    assert exact != estimated
+    np.testing.assert_allclose(estimated, exact, atol=0.1)

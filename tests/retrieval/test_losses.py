@@ -45,3 +45,21 @@ def test_a_sample_of_everything_is_the_full_softmax_of_corrected_logits() -> Non
     drawn = torch.arange(30)
     loss = sampled_cross_entropy(states, vectors, target, drawn, popularity)
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(states @ vectors.T, target))
+
+
+def test_the_sampled_softmax_learns_the_shares_of_popular_items_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shares = 1 / torch.arange(1, 41, dtype=torch.float64)
+    shares /= shares.sum()
+    logits = torch.zeros(40, 1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.03)
+    for _ in range(1500):
+        target = torch.multinomial(shares, 64, replacement=True, generator=generator)
+        drawn = torch.randint(40, (10,), generator=generator)
+        loss = sampled_cross_entropy(torch.ones(64, 1, dtype=torch.float64), logits, target, drawn, shares)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    learnt = logits.detach()[:, 0].softmax(dim=0)
+    assert float(learnt[0]) == pytest.approx(float(shares[0]), rel=0.25)
+    assert float(learnt[10:].sum()) == pytest.approx(float(shares[10:].sum()), rel=0.25)

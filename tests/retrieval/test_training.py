@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from llmrec.errors import ConfigError
 from llmrec.retrieval import training
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.fitted import FittedEncoder
@@ -129,9 +130,12 @@ def test_with_nobody_to_validate_on_the_newest_weights_are_kept() -> None:
 def test_a_warm_start_begins_with_what_was_known_of_each_item_by_its_id() -> None:
     model, _ = train(ring(), CONFIG, replace(OPTIONS, epochs=1))
     item_ids = tuple(f"i{row}" for row in range(ITEMS))
-    weights = _start_weights(FittedEncoder(model, EventVocabulary(), item_ids), ["i3", "new", "i0"])
+    fitted = FittedEncoder(model, EventVocabulary(("view",)), item_ids)
+    weights = _start_weights(fitted, ["i3", "new", "i0"], ["buy", "view"])
     assert torch.equal(weights["ids.weight"][[0, 2]], model.ids.weight[[3, 0]])
     assert not weights["ids.weight"][1].any()
+    assert torch.equal(weights["kinds.weight"][[0, 2]], model.kinds.weight)
+    assert not weights["kinds.weight"][1].any()
 
     run = training._Run(ring(), CONFIG, OPTIONS)
     run.warm_start(model.state_dict())
@@ -186,13 +190,26 @@ def test_a_users_vector_does_not_depend_on_company() -> None:
 def test_attention_weights_sum_to_one_over_what_is_read(network: str) -> None:
     model, _ = train(ring(), replace(CONFIG, network=network), replace(OPTIONS, epochs=1))  # type: ignore[arg-type]
     items = model.item_vectors(torch.from_numpy(ring().texts))
-    _, weights = model.read(arrays(list(range(ITEMS))), items)
-    assert weights.shape == (ITEMS,)
+    _, weights = model.read(arrays([1, 2, 3, 4, 5]), items)
+    assert weights.shape == (5,)
     assert weights.sum() == pytest.approx(1.0, abs=1e-5)
-    assert (weights[: ITEMS - CONFIG.max_events] == 0).all()
 
 
 def test_nobody_to_learn_from_gives_an_untrained_encoder() -> None:
     lonely = replace(ring(), users=[arrays([1])], targets=np.array([-1]))
     _, state = train(lonely, CONFIG, OPTIONS)
     assert state.epoch == 0
+
+
+def test_weights_beyond_all_numbers_are_refused_and_not_kept() -> None:
+    with pytest.raises(ConfigError, match="not a number") as refused:
+        train(ring(), CONFIG, replace(OPTIONS, epochs=3, learning_rate=1e38))
+    assert "learning_rate" in refused.value.hint
+
+
+def test_training_leaves_the_random_numbers_of_others_alone() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    train(ring(), CONFIG, replace(OPTIONS, epochs=1))
+    assert torch.equal(torch.rand(3), wanted)

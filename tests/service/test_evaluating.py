@@ -1,6 +1,7 @@
 """`llmrec evaluate`: on files and on a workspace, with errors before any work; and the scripts around it."""
 
 import json
+from contextlib import chdir
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import llmrec
 from llmrec import Event, Recommender
+from llmrec.errors import ConfigError
 from llmrec.service import cli, evaluating
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from tests.conftest import open_shop
@@ -105,11 +107,19 @@ def test_the_order_of_users_in_a_file_changes_nothing(
         assert one[part] == two[part], part
 
 
+@pytest.fixture
+def trainable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings by which the few events of the files are trained on."""
+    for name, value in {"MINIMUM_EVENTS": "10", "DIMENSION": "8", "LAYERS": "1", "MAX_EVENTS": "8"}.items():
+        monkeypatch.setenv(f"LLMREC_ENCODER__{name}", value)
+
+
+@pytest.mark.usefixtures("trainable")
 @pytest.mark.parametrize("protocol", [[], ["--protocol", "temporal", "--split-at", "2024-06-05"]])
 def test_a_planted_future_event_changes_no_list(
     tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture[str], protocol: list[str]
 ) -> None:
-    """What lists are made of does not depend on which item everybody's newest event is on."""
+    """Everybody's newest event is on one item: who had seen it would recommend it, and another where it is another."""
     items = Path(files[1])
     items.write_text(items.read_text() + "plant0,Nothing of the kind\nplant1,Something else\n")
     found = []
@@ -117,8 +127,11 @@ def test_a_planted_future_event_changes_no_list(
         moment = (START + timedelta(days=40)).isoformat()
         lines = {user: [*part, f"{user},{plant},{moment}"] for user, part in rows().items()}
         events = write_events(tmp_path / f"{plant}.csv", lines)
-        found.append(report(capsys, "--items", str(items), "--events", events, *protocol))
+        found.append(report(capsys, "--items", str(items), "--events", events, "--epochs", "2", *protocol))
+    assert "encoder" in found[0]["protocol"]
     assert found[0]["slices"]["cold_items"]["users"] == 30
+    for system in ("popularity", "ease"):
+        assert found[0]["systems"][system]["recall@5"]["value"] == 0, system
     for system, metrics in found[0]["systems"].items():
         for metric in ("novelty@10", "popularity@5", "diversity@10", "coverage@5"):
             assert found[1]["systems"][system][metric] == metrics[metric], (system, metric)
@@ -135,11 +148,8 @@ def test_a_split_in_time_and_items_held_out_are_options(files: list[str], capsys
     assert {"text", "retriever"} <= set(cold["systems"])
 
 
-def test_settings_and_options_say_how_to_train(
-    files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"MINIMUM_EVENTS": "10", "DIMENSION": "8", "LAYERS": "1", "MAX_EVENTS": "8"}.items():
-        monkeypatch.setenv(f"LLMREC_ENCODER__{name}", value)
+@pytest.mark.usefixtures("trainable")
+def test_settings_and_options_say_how_to_train(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = report(capsys, *files, "--epochs", "1", "--seeds", "2", "--sasrec")
     assert {"retriever", "retriever-8", "sasrec"} <= set(found["systems"])
     assert found["protocol"]["seeds"] == [7, 8]
@@ -168,7 +178,10 @@ def test_a_workspace_is_measured_with_what_its_users_did(shop: str, capsys: pyte
     assert (outcome["impressions"], outcome["clicks"], outcome["opinions"]) == (2, 1, 1)
     assert outcome["click_through_rate"]["value"] == 0.5
     assert run("-w", shop) == 0
-    assert "rank/0001: 1 clicks on 2 items shown, 1 of 1 opinions positive" in capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "50.0% [9.5%, 90.5%]" in said
+    assert "note: " in said
+    assert max(map(len, said.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
@@ -183,7 +196,15 @@ def test_a_workspace_is_measured_with_what_its_users_did(shop: str, capsys: pyte
         (["--events", "events.csv", "--cold-items", "2"], "not between 0 and 1"),
         (["--events", "events.csv", "--rename", "who"], "THEIRS=OURS"),
         (["--events", "events.csv", "--html", "."], "is a directory"),
+        (["--events", "events.csv", "--html", "-"], "cannot go to standard output"),
         (["-w", "nowhere"], "not a workspace"),
+        (["--events", "events.csv", "-w", "nowhere"], "both files and a workspace"),
+        (["--format", "csv"], "a workspace has one format"),
+        (["--rename", "who=user_id"], "a workspace has one format"),
+        (["--events", "events.csv", "--baselines-only", "--sasrec"], "nothing is trained"),
+        (["--events", "events.csv", "--baselines-only", "--seeds", "2"], "nothing is trained"),
+        (["--events", "events.csv", "--baselines-only", "--epochs", "2"], "nothing is trained"),
+        (["--events", "events.csv", "--cold-items", "0.2"], "without texts"),
     ],
 )
 def test_expected_errors_exit_2_and_name_the_next_step(
@@ -211,18 +232,93 @@ def test_data_that_cannot_be_measured_is_refused(
 def test_where_a_report_cannot_be_written_nothing_is_begun(
     files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluating, "evaluate_files", pytest.fail)
+    monkeypatch.setattr(evaluating, "evaluate_data", pytest.fail)
     Path("taken").write_text("a file")
     assert run(*files, "--json", "taken/report.json") == 2
     assert "taken" in capsys.readouterr().err
+    assert run(*files, "--json", "report", "--html", "./report") == 2
+    assert "name another file" in capsys.readouterr().err
 
 
-def test_ctrl_c_says_how_to_go_on(
-    files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("options", "said"), [([], True), (["--baselines-only"], False)])
+def test_ctrl_c_says_how_to_go_on_where_something_is_trained(
+    files: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: bool,
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(evaluating, "standard_report", interrupt)
-    assert run(*files) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert run(*files, *options) == 130
+    assert ("the same command goes on" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(("option", "is_json"), [("--json=-", True), ("--json=report.json", False)])
+def test_errors_are_json_where_the_report_would_be_on_standard_output(
+    capsys: pytest.CaptureFixture[str], option: str, is_json: bool
+) -> None:
+    assert run("--events", "gone.csv", option) == 2
+    assert capsys.readouterr().err.startswith("{") == is_json
+
+
+def test_a_report_is_kept_before_it_is_printed(
+    tmp_path: Path, files: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(evaluating, "print_report", closed)
+    with pytest.raises(BrokenPipeError):
+        run(*files, "--baselines-only", "--json", "report.json")
+    assert json.loads(Path("report.json").read_text())["users"] == 30
+
+
+def test_after_a_second_release_a_note_says_how_impressions_are_credited(
+    shop: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not any("credited" in note for note in report(capsys, "-w", shop)["notes"])
+    with Recommender.open(Path(shop)) as rec:
+        rec.fit()
+    assert any("credited" in note for note in report(capsys, "-w", shop)["notes"])
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("0.8", 0.8),
+        (".5", 0.5),
+        ("2024-05-01", START),
+        ("2024-05-01T02:00:00+02:00", START),
+        ("1714521600", START),
+    ],
+)
+def test_the_moment_of_a_split_is_a_share_or_a_time(text: str, meant: float | datetime) -> None:
+    assert evaluating.share_or_time(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "1", "80", "2024", "20240501", "-0.5", "1e400", "nan", "1714521600000", "soon", ""]
+)
+def test_what_is_neither_a_share_nor_a_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="neither a share of the events nor a time"):
+        evaluating.share_or_time(text)
+
+
+def test_data_from_here_is_called_as_the_folder_is(
+    tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "shop.inter").write_text(
+        "user_id:token\titem_id:token\ttimestamp:float\n"
+        + "".join(f"u{user}\ti{(user + day) % 9}\t{1_700_000_000 + day}\n" for user in range(9) for day in range(5))
+    )
+    (folder / "shop.item").write_text(
+        "item_id:token\ttitle:token_seq\n" + "".join(f"i{i}\tThing {i}\n" for i in range(9))
+    )
+    with chdir(folder):
+        found = report(capsys, "--data", ".", "--format", "recbole", "--baselines-only")
+    assert found["data"]["name"] == "shop"

@@ -1,0 +1,33 @@
+"""What is shipped can be loaded, and is what its README says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec.retrieval import FittedEncoder
+
+ADAPTERS = Path(__file__).parents[1] / "adapters"
+
+
+def test_the_encoder_of_movielens_1m_loads_whole() -> None:
+    weights = (ADAPTERS / "ml-1m" / "encoder.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest()[:8] in (ADAPTERS / "README.md").read_text(encoding="utf-8")
+    fitted = FittedEncoder.from_parts(weights, json.loads((ADAPTERS / "ml-1m" / "encoder.json").read_bytes()))
+    items = fitted.item_vectors(np.zeros((len(fitted.item_ids), 384), np.float32))
+    assert items.shape == (3416, 128)
+    unknown, rows = np.full(3, np.nan), np.array([fitted.item_ids.index(one) for one in ("260", "1196", "1198")])
+    user = fitted.vocabulary.encode(rows=rows, kinds=["event"] * 3, values=unknown, times=unknown)
+    state, attention = fitted.read(user, items)
+    assert np.isfinite(state).all()
+    assert attention.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nothing_shipped_is_large() -> None:
+    sizes = [path.stat().st_size for path in ADAPTERS.rglob("*") if path.is_file()]
+    assert max(sizes) <= 12_000_000
+    assert sum(sizes) <= 40_000_000
