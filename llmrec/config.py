@@ -97,7 +97,7 @@ class EncoderSettings(_Section):
     """Share of the hidden numbers dropped in training."""
     id_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the items seen by their text alone in a training step, so that new items work."""
-    epochs: Positive = 40
+    epochs: Positive = 100
     """Passes over all behaviour at most."""
     patience: Positive = 8
     """Stop after so many passes without a better validation NDCG@10."""

@@ -1,10 +1,10 @@
 """Measure on video games: a catalogue without films, short histories, many rare items, and titles that tell much.
 
-    python scripts/evaluate_games.py ../shared/data/games --json games.json --html games.html
+    python scripts/evaluate_games.py DATA --json games.json --html games.html
 
 DATA holds sequences.tsv (user_id, item ids in the order of time) and items.tsv. Beside the retriever the same network
-is trained without texts (sasrec). Training takes hours on two cores; a second call goes on from what the first one
-trained.
+is trained without texts (sasrec). Training takes half an hour on two cores; a second call goes on from what the first
+one trained.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ __all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex", "inner_products", "one_thr
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-FLAT_LIMIT = 200_000
+FLAT_LIMIT = 1_000_000
 """Up to this many items every search is exact; above, an HNSW graph answers in about constant time."""
 
 _CROWD = 500

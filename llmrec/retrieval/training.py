@@ -63,7 +63,7 @@ class TrainingOptions:
         device: Where.
     """
 
-    epochs: int = 40
+    epochs: int = 100
     patience: int = 8
     batch_size: int = 64
     learning_rate: float = 1e-3
