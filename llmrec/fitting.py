@@ -150,8 +150,7 @@ class Fit:
                 yield taken
 
     def _teaches(self, event: Event, snapshot: int) -> bool:
-        known = event.item_id in self.catalogue.items and (event.sequence or 0) <= snapshot
-        return known and event.is_behaviour and not event.is_negative
+        return event.is_taking and event.item_id in self.catalogue.items and (event.sequence or 0) <= snapshot
 
     def _fusion(self, retriever: Retriever, held_out: Sequence[str] | None) -> Fusion:
         requests = judge(self._held_out(held_out), retriever, self.settings.retrieval.candidates)
@@ -182,8 +181,7 @@ class Fit:
             events = tuple(
                 event for event in history.events if event.item_id is None or event.item_id in self.catalogue.items
             )
-            wanted = [event for event in events[:-1] if event.item_id and not event.is_negative]
-            if not wanted or not events[-1].item_id or events[-1].is_negative:
+            if not events or not events[-1].is_taking or not any(event.is_taking for event in events[:-1]):
                 continue
             met = {event.item_id for event in events[:-1]}
             if events[-1].item_id not in met or not self.settings.retrieval.filter_seen:

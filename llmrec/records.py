@@ -211,6 +211,11 @@ class Event:
         """Whether it says that the user does not want the item."""
         return self.kind in self.NEGATIVE
 
+    @property
+    def is_taking(self) -> bool:
+        """Whether the user took an item: what is learnt from, and what a history says of them."""
+        return self.item_id is not None and self.is_behaviour and not self.is_negative
+
 
 @dataclass(frozen=True, slots=True)
 class History:

@@ -194,11 +194,6 @@ class Store:
         with writing(self.engine) as connection:
             return tuple(self._append(connection, event) for event in complete)
 
-    def item_counts(self) -> dict[str, int]:
-        """How many events each item has; being shown does not count, and items without events are left out."""
-        query = select(events.c.item_id, func.count().label("events")).where(_ON_AN_ITEM).group_by(events.c.item_id)
-        return {row.item_id: row.events for row in self._rows(query)}
-
     def users_with_history(self, minimum: int) -> list[str]:
         """Ids of the users with at least `minimum` events on items (impressions apart), in order."""
         query = select(events.c.user_id).where(_ON_AN_ITEM).group_by(events.c.user_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class EncoderFit:
 
 
 def fit_encoder(
-    behaviour: Iterable[Sequence[Event]],
+    users: Sequence[Sequence[Event]],
     catalogue: Catalogue,
     config: EncoderConfig,
     options: TrainingOptions,
@@ -50,7 +50,7 @@ def fit_encoder(
     """Train a sequence encoder.
 
     Args:
-        behaviour: For each user, what they took, oldest first.
+        users: For each user, what they took of the catalogue, oldest first; at least one event each.
         catalogue: The items and their text vectors.
         config: The encoder's shape.
         options: How to train.
@@ -58,7 +58,6 @@ def fit_encoder(
         previous: An encoder to begin with instead of random weights, where the shapes fit.
         progress: Show a bar on a terminal.
     """
-    users = [known for events in behaviour if (known := [one for one in events if one.item_id in catalogue.items])]
     met = {event.item_id for user in users for event in user}
     # An item nobody took yet goes by its text, and is nobody's negative: it may be what they will all want.
     item_ids = tuple(item_id for item_id in catalogue.items if item_id in met)
@@ -75,7 +74,7 @@ def fit_encoder(
     )
     start_from = _start_weights(previous, item_ids, vocabulary.kinds) if previous else None
     model, state = train(examples, config, options, checkpoint=checkpoint, start_from=start_from, progress=progress)
-    held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0))
+    held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0).tolist())
     return EncoderFit(FittedEncoder(model.cpu(), vocabulary, item_ids), state, held_out)
 
 

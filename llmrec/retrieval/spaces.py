@@ -91,11 +91,7 @@ class TextSpace:
 
     def _wanted(self, history: History) -> list[Event]:
         """Newest first."""
-        return [
-            event
-            for event in reversed(history.events)
-            if event.item_id in self.index and event.is_behaviour and not event.is_negative
-        ]
+        return [event for event in reversed(history.events) if event.is_taking and event.item_id in self.index]
 
 
 class EncodedSpace:
@@ -122,7 +118,7 @@ class EncodedSpace:
 
     def query(self, history: History) -> Query | None:
         """The state after the newest event that does not say no; training knows only what was taken."""
-        taken = [event for event in history.events if event.item_id in self._rows and not event.is_negative]
+        taken = [event for event in history.events if event.is_taking and event.item_id in self._rows]
         taken = taken[-self._fitted.model.config.max_events :]
         if not taken:
             return None

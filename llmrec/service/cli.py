@@ -56,6 +56,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 Context = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="The situation, for the language model; repeatable.")
 ]
+Data = Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
+]
+Rename = Annotated[list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")]
 HERE = Path()
 
 # Commands in a hint, but for those that need no workspace or name it already.
@@ -168,13 +173,9 @@ def import_(
     events: Annotated[
         Path | None, typer.Option(help="user_id, item_id, kind, value, text, timestamp, event_id.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
-    ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")
-    ] = None,
+    data: Data = None,
+    format_: Format = None,
+    rename: Rename = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Import the good rows and list the others.")] = False,
     workspace: Workspace = HERE,
     as_json: AsJson = False,
@@ -338,13 +339,9 @@ def evaluate(
     ] = None,
     events: Annotated[Path | None, typer.Option(help="Who took what, with a time or in the order of time.")] = None,
     users: Annotated[Path | None, typer.Option(help="For a look at groups of users.")] = None,
-    data: Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
-    ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")
-    ] = None,
+    data: Data = None,
+    format_: Format = None,
+    rename: Rename = None,
     protocol: Annotated[
         Literal["leave-one-out", "temporal"],
         typer.Option(help="Foretell each user's last item, or everything from one moment on."),
