@@ -167,6 +167,7 @@ class _Attention(nn.Module):
             eos_token_id=None,
         )
         self.drop = nn.Dropout(config.dropout)
+        self.heads = config.heads
         self.model = Phi3Model(shape)
         self.model.embed_tokens = None  # inputs are item vectors, not tokens
 
@@ -177,18 +178,22 @@ class _Attention(nn.Module):
     def read(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The newest state, [users, dimension], and its attention in the last layer, [users, events].
 
-        Attention is made here from the layer's own projections: the model gives it away in eager mode alone, and to
-        switch a shared model's mode is not safe between threads.
+        The last layer is computed for the newest event alone. Its attention is made here from its own projections: the
+        model gives it away in eager mode alone, and to switch a shared model's mode is not safe between threads.
         """
-        output = self.model(inputs_embeds=self.drop(inputs), use_cache=False, output_hidden_states=True)
-        before, layer = output.hidden_states[-2], self.model.layers[-1]
-        projected = layer.self_attn.qkv_proj(layer.input_layernorm(before))
-        heads = self.model.config.num_attention_heads
-        queries, keys, _ = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in projected.chunk(3, dim=-1))
-        places = torch.arange(before.shape[1], device=before.device)[None]
-        queries, keys = apply_rotary_pos_emb(queries, keys, *self.model.rotary_emb(before, position_ids=places))
-        scores = queries[:, :, -1:] @ keys.mT / queries.shape[-1] ** 0.5
-        return output.last_hidden_state[:, -1], scores.softmax(dim=-1).mean(dim=1)[:, 0]
+        states = self.drop(inputs)
+        places = torch.arange(states.shape[1], device=states.device)[None]
+        rotation = self.model.rotary_emb(states, position_ids=places)
+        *below, last = self.model.layers
+        for layer in below:
+            states = layer(states, position_embeddings=rotation)
+        projected = last.self_attn.qkv_proj(last.input_layernorm(states)).chunk(3, dim=-1)
+        queries, keys, values = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected)
+        queries, keys = apply_rotary_pos_emb(queries, keys, *rotation)
+        weights = (queries[:, :, -1:] @ keys.mT / queries.shape[-1] ** 0.5).softmax(dim=-1)
+        newest = states[:, -1:] + last.self_attn.o_proj((weights @ values).transpose(1, 2).flatten(2))
+        newest = newest + last.mlp(last.post_attention_layernorm(newest))
+        return self.model.norm(newest)[:, 0], weights.mean(dim=1)[:, 0]
 
 
 class _Gru(nn.Module):

@@ -33,13 +33,15 @@ def encoder(network: str, layers: int) -> tuple[SequenceEncoder, torch.Tensor]:
 @pytest.mark.parametrize("count", [1, 2, 12])
 def test_the_weights_are_those_of_an_eager_forward(layers: int, count: int) -> None:
     model, items = encoder("attention", layers)
-    found = model.read(events(count), items)[1]
+    state, found = model.read(events(count), items)
     eager = deepcopy(model.network.model)
     eager.set_attn_implementation("eager")
     with torch.inference_mode():
         inputs = model._inputs(EventBatch.of([events(count)]), items)
         wanted = eager(inputs_embeds=inputs, output_attentions=True).attentions[-1][0, :, -1].mean(dim=0).numpy()
+        whole = model(EventBatch.of([events(count)]), items)[0, -1].numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+    np.testing.assert_allclose(state, whole, atol=1e-5)
     assert count == 1 or np.ptp(found) > 1e-3
 
 
