@@ -61,6 +61,8 @@ class ModelSettings(_Section):
     """auto, cpu, cuda or cuda:N."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """auto: bfloat16 on a GPU and on a CPU with AMX, else float32."""
+    chat_template: bool = False
+    """true: the prompt is put to the model as a user's words in its chat template; false: as plain text."""
 
 
 class RetrievalSettings(_Section):
@@ -76,6 +78,8 @@ class RetrievalSettings(_Section):
     """Leave out items the user already has an event with."""
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.0
     """From 0, the order of the scores, to 1: how much variety counts in the order of a recommendation."""
+    newcomers: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Items nobody took yet get so much of the places on lists, if they are as much of the catalogue; 0: no help."""
 
 
 class EncoderSettings(_Section):
@@ -123,7 +127,11 @@ class RankingSettings(_Section):
     text_tokens: Annotated[int, Field(ge=4)] = 32
     """Longest piece of foreign text (a title, a description, an attribute, a comment)."""
     batch_tokens: Annotated[int, Field(ge=64)] = 4096
-    """Longest packed pass; more candidates take several passes over the same shared part."""
+    """Longest pass of the model, in tokens; more candidates take several."""
+    prefix_cache_mb: Annotated[int, Field(ge=0)] = 512
+    """Memory of the model's device for shared parts that were read before, so that only candidates are read again."""
+    time_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    """Seconds after which the language model is given up and the retriever's order is the answer."""
 
 
 class ExplainSettings(_Section):

@@ -83,13 +83,14 @@ class Fit:
         behaviour = list(self._behaviour(snapshot))
         taken = self._popularity(behaviour)
         fitted = self._encoder(previous, behaviour)
+        retrieval = self.settings.retrieval
         space: Space = (
-            EncodedSpace(fitted.encoder, self.catalogue)
+            EncodedSpace(fitted.encoder, self.catalogue, retrieval.newcomers)
             if fitted
-            else TextSpace(self.catalogue, self.settings.retrieval.half_life)
+            else TextSpace(self.catalogue, retrieval.half_life)
         )
         # No text encoder: who is asked about here has a history.
-        cold = ColdStart(self.catalogue, space, taken, None, self.settings.retrieval.half_life)
+        cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
         retriever = Retriever(self.catalogue, space, cold)
         parts: dict[str, object] = {
             "fusion.json": self._fusion(retriever, fitted.held_out if fitted else None).to_dict(),
@@ -185,7 +186,8 @@ class Fit:
                 continue
             met = {event.item_id for event in events[:-1]}
             if events[-1].item_id not in met or not self.settings.retrieval.filter_seen:
-                yield History(history.user, events, history.seen)
+                later = len(history.events) - len(events)
+                yield History(history.user, events, history.seen, history.known - later)
 
     def _manifest(self, prompt: str, snapshot: int, training: EncoderTraining | None) -> dict[str, Any]:
         model = self.ranker.model if self.ranker else None

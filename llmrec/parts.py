@@ -130,7 +130,7 @@ class Parts:
         if live is None or live.release.version != version:
             release = self._releases.get(version)
             release.require("text_encoder", self.text_encoder().fingerprint)
-            release.require("prompt", self.prompts.fingerprint("rank"))
+            release.require("prompt", self.prompt())
             live = self._live = Live.load(release)
         return live
 
@@ -153,7 +153,8 @@ class Parts:
     def _make_space(self, live: Live, catalogue: Catalogue) -> Space:
         if live.encoder is None:
             return TextSpace(catalogue, self._settings.retrieval.half_life)
-        return EncodedSpace(live.encoder, catalogue, self._workspace.index / "encoder")
+        newcomers = self._settings.retrieval.newcomers
+        return EncodedSpace(live.encoder, catalogue, newcomers, self._workspace.index / "encoder")
 
     def _cold_start(self, live: Live, catalogue: Catalogue, space: Space) -> ColdStart:
         half_life = self._settings.retrieval.half_life
@@ -174,6 +175,10 @@ class Parts:
         ranker = self.ranker()
         live.release.require("base_model", ranker.model.sha256)
         return FusedRanker(live.fusion, ranker)
+
+    def prompt(self) -> str:
+        """What identifies how the language model is asked: the template's words, and those of a chat around them."""
+        return self.prompts.fingerprint("rank") + (":chat" if self._settings.models.chat_template else "")
 
     def previous_encoder(self) -> FittedEncoder | None:
         """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""
@@ -208,12 +213,15 @@ class Parts:
             return self._ranker
 
     def _load_language_model(self) -> LanguageModel:
-        models = self._settings.models
+        models, ranking = self._settings.models, self._settings.ranking
         return TransformersLM.load(
             resolve(models.language_model, "language-model"),
             device=models.device,
             dtype=models.dtype,
-            batch_tokens=self._settings.ranking.batch_tokens,
+            chat=models.chat_template,
+            batch_tokens=ranking.batch_tokens,
+            states_bytes=ranking.prefix_cache_mb << 20,
+            time_limit=ranking.time_limit,
         )
 
 

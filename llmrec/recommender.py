@@ -5,10 +5,11 @@ store ──> history ──> retriever ──> ranker ──> fusion ──> Re
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Self
 
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError
+from llmrec.errors import ConfigError, DataError, ScoringError
 from llmrec.explaining import gather, score_drops, word
 from llmrec.files import writing
 from llmrec.fitting import Fit
@@ -42,6 +43,8 @@ from llmrec.workspace import Workspace
 __all__ = ["Recommender"]
 
 Context = Mapping[str, AttributeValue]
+_logger = logging.getLogger(__name__)
+
 SettingsLike = Settings | Mapping[str, Mapping[str, Any]] | None
 
 
@@ -213,12 +216,12 @@ class Recommender:
     def history(self, user_id: str) -> History:
         """What is known of a user, as a request sees it."""
         user_id, most = user_id_of(user_id), self.settings.retrieval.history_events
-        events = self.store.events(user_id, limit=most, behaviour=True)
-        # All of them: then these say what was met, and nothing more needs to be read.
-        whole = len(events) < most
+        # One more than is wanted: where it is not there, these are all, and nothing else needs to be read.
+        events = self.store.events(user_id, limit=most + 1, behaviour=True)
+        whole = len(events) <= most
         return History(
             user=self.store.user(user_id) or User(user_id),
-            events=events,
+            events=events if whole else events[1:],
             seen=frozenset(event.item_id for event in events if event.item_id) if whole else self.store.seen(user_id),
             known=len(events) if whole else self.store.event_count(user_id, behaviour=True),
         )
@@ -249,7 +252,7 @@ class Recommender:
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
             )
-            release = fit.make(self.releases, self._parts.prompts.fingerprint("rank"), self._parts.previous_encoder())
+            release = fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder())
             return self.releases.promote(release.version)
 
     # --- answering --------------------------------------------------------------------------------------------------
@@ -323,7 +326,7 @@ class Recommender:
         context: Context | None = None,
         llm: bool | None = None,
     ) -> list[RankedItem]:
-        """Order the given items for a history, best first.
+        """Order the given items for a history, best first; where the language model failed, `parts` has no llm.
 
         Args:
             history: Item ids or events, newest last; None: the stored history of `user_id`.
@@ -364,9 +367,8 @@ class Recommender:
         retrieval = retriever.score(history, [item_id])
         fused = self._parts.fused(live, None)
         ranking = fused.order(history, retrieval, catalogue.items, context)
-        if ranking.fallback:
-            fused = FusedRanker(live.fusion, None)
-        drops = score_drops(item, history, retriever, fused, items=catalogue.items, context=context)
+        why = partial(score_drops, item, history, retriever, items=catalogue.items, context=context)
+        drops, notes = _with_or_without_llm(why, fused, failed=ranking.fallback)
         parts = ranking.items[0].parts
         words = partial(self._parts.prompts.text, "why")
         evidence = gather(
@@ -387,9 +389,24 @@ class Recommender:
             known=history.known,
         )
         seconds = {"explanation": time.perf_counter() - start}
-        return Explanation(
-            user_id, item, text, evidence, replace(ranking.trace, seconds=seconds, attention=retrieval.attention)
+        trace = replace(
+            ranking.trace, seconds=seconds, attention=retrieval.attention, notes=ranking.trace.notes + notes
         )
+        return Explanation(user_id, item, text, evidence, trace)
+
+
+def _with_or_without_llm(
+    why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
+) -> tuple[list[float], tuple[str, ...]]:
+    """How much the score falls without each event, and what to say of it; without the language model if it fails."""
+    without = FusedRanker(fused.fusion, None)
+    try:
+        if failed is None:
+            return why(fused), ()
+    except ScoringError as error:
+        _logger.warning("the language model failed, so the reasons are the retriever's: %s", error)
+        failed = str(error)
+    return why(without), (f"the reasons are the retriever's alone: {failed}",)
 
 
 def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:

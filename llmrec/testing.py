@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.errors import ScoringError
-from llmrec.models import Segment
+from llmrec.models import PromptTree, Segment
 
 __all__ = ["FailingLanguageModel", "OverlapLanguageModel", "WordEncoder"]
 
@@ -66,6 +66,10 @@ class OverlapLanguageModel:
         """4 times the share of a prompt's last ids that stand earlier in it too, less 2."""
         self.calls += 1
         return np.array([self._overlap([*prefix, *suffix]) for suffix in suffixes], np.float32)
+
+    def score_trees(self, trees: Sequence[PromptTree]) -> NDArray[np.float32]:
+        """What `score` gives for each prompt."""
+        return np.array([score for tree in trees for score in self.score((), list(tree.prompts()))], np.float32)
 
     def _overlap(self, prompt: list[int]) -> float:
         last, earlier = prompt[-_LAST:], set(prompt[:-_LAST])

@@ -1,11 +1,16 @@
 """The whole path with the real text encoder and the real 135M language model, on a course catalogue."""
 
+import logging
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import torch
 
 from llmrec import Event, Item, Recommender, Settings, User
 from llmrec.config import FitSettings, ModelSettings
+from llmrec.errors import ScoringError
+from llmrec.models import TransformersLM
 
 COURSES = {
     "py1": ("Python for beginners", "programming", 1),
@@ -74,6 +79,52 @@ def test_the_language_model_changes_scores_and_parts_add_up(school: Recommender)
     retrieval = {one.item.item_id: one.score for one in without.items}
     assert all(one.parts["retrieval"] == pytest.approx(retrieval[one.item.item_id]) for one in with_it.items)
     assert len({one.parts["llm"] for one in with_it.items}) == len(with_it.items)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [("memory", "ran out of memory"), ("time", "took longer than"), ("numbers", "scores that are not numbers")],
+)
+def test_whatever_befalls_the_model_the_retriever_answers_and_says_so(
+    school: Recommender, harm: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = school._parts.ranker().model
+    assert isinstance(model, TransformersLM)
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    if harm == "memory":
+        monkeypatch.setattr(model.model.base_model, "forward", no_memory)
+    elif harm == "time":
+        monkeypatch.setattr(model._turns, "_limit", 0.0)
+    else:
+        monkeypatch.setattr(model._reader.readout, "odds", lambda rows: rows[:, 0] * torch.nan)
+    with caplog.at_level(logging.WARNING, "llmrec"):
+        answer = school.recommend("kim")
+    assert reason in (answer.fallback or "")
+    assert reason in caplog.text
+    expected = school.recommend("kim", llm=False)
+    assert [one.item.item_id for one in answer.items] == [one.item.item_id for one in expected.items]
+    explained = school.explain("kim", "py2")
+    assert any("the retriever's alone" in note and reason in note for note in explained.trace.notes)
+    monkeypatch.undo()
+    assert school.recommend("kim").fallback is None
+
+
+def test_when_the_model_fails_in_the_midst_of_an_explanation_the_retriever_explains(
+    school: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = school._parts.ranker().model
+
+    def fails(*_: object) -> None:
+        raise ScoringError("no time left", hint="wait")
+
+    monkeypatch.setattr(model, "score_trees", fails)
+    monkeypatch.setattr(type(school._parts.ranker()), "score", lambda _, __, items: (np.zeros(len(items)), 0))
+    explanation = school.explain("kim", "py2")
+    assert explanation.evidence
+    assert any("the retriever's alone: no time left" in note for note in explanation.trace.notes)
 
 
 def test_shuffling_the_candidates_changes_no_bit(school: Recommender) -> None:

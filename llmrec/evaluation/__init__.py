@@ -1,6 +1,7 @@
 """How good recommendations are: protocols, metrics, baselines, uncertainty and the report."""
 
 from llmrec.evaluation.baselines import Als, Ease, Popularity, TextOnly
+from llmrec.evaluation.control import Control
 from llmrec.evaluation.datasets import (
     MEMORISED,
     EvaluationData,
@@ -9,7 +10,7 @@ from llmrec.evaluation.datasets import (
     data_from_store,
 )
 from llmrec.evaluation.description import describe_data, describe_environment
-from llmrec.evaluation.encoders import EncoderSystem
+from llmrec.evaluation.encoders import EncoderSystem, FittedSystem
 from llmrec.evaluation.groups import user_groups
 from llmrec.evaluation.impressions import ReleaseOutcome, release_outcomes, stored_outcomes
 from llmrec.evaluation.interactions import Interactions, Sequences
@@ -42,10 +43,12 @@ from llmrec.evaluation.texts import text_vectors
 __all__ = [
     "MEMORISED",
     "Als",
+    "Control",
     "Ease",
     "EncoderSystem",
     "EvaluationData",
     "EvaluationOptions",
+    "FittedSystem",
     "Interactions",
     "Lineup",
     "Popularity",

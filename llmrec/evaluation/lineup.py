@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from llmrec.config import Settings
 from llmrec.errors import MissingExtraError
 from llmrec.evaluation.baselines import Als, Ease, Popularity, TextOnly
-from llmrec.evaluation.encoders import EncoderSystem
+from llmrec.evaluation.control import Control
+from llmrec.evaluation.encoders import EncoderSystem, FittedSystem
 from llmrec.evaluation.interactions import Interactions, Rows, Sequences
 from llmrec.evaluation.protocols import Requests
 from llmrec.evaluation.systems import System
 from llmrec.models import choose_device
-from llmrec.retrieval import EncoderConfig, TrainingOptions
+from llmrec.retrieval import EncoderConfig, FittedEncoder, TrainingOptions
 
 __all__ = ["Lineup", "SasRec", "baselines", "retrievers"]
 
 RETRIEVER = "retriever"
+_SHIPPED = "The retriever was trained before; its README says on what."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Lineup:
         settings: The shape of the encoder and how it is trained, as for `fit`.
         seeds: One training each; the first is called ``retriever``, the others ``retriever-SEED``.
         baselines_only: Train nothing.
+        shipped: An encoder that is the retriever, instead of training one; it has not seen the test's events.
         sasrec: Add the same network without texts, trained with the first seed.
         checkpoints: Directory from which interrupted trainings go on, and finished ones are read.
         progress: Show bars on a terminal.
@@ -40,6 +43,7 @@ class Lineup:
     settings: Settings
     seeds: Sequence[int] = (1,)
     baselines_only: bool = False
+    shipped: FittedEncoder | None = None
     sasrec: bool = False
     checkpoints: Path | None = None
     progress: bool = False
@@ -89,7 +93,7 @@ def baselines(vectors: NDArray[np.float32] | None) -> tuple[list[System], list[s
 def retrievers(
     interactions: Interactions, training: Interactions, vectors: NDArray[np.float32] | None, lineup: Lineup
 ) -> tuple[list[System], list[str]]:
-    """The retriever once for each seed, and what a reader should know of it.
+    """The retriever once for each seed, the control over the first, and what a reader should know of them.
 
     Where `fit` would train no encoder, neither does this: the retriever then goes by texts alone, as it does in a
     workspace.
@@ -103,18 +107,22 @@ def retrievers(
     wanted = lineup.settings.encoder
     if lineup.baselines_only:
         return [], []
+    nothing = np.zeros((len(training.item_ids), 1), np.float32)
+    if lineup.shipped is not None:
+        texts = nothing if vectors is None else vectors
+        newcomers = lineup.settings.retrieval.newcomers
+        shipped = FittedSystem(texts, lineup.shipped, name=RETRIEVER, newcomers=newcomers)
+        return [shipped, Control(shipped, vectors)], [_SHIPPED]
     too_little = _learnable(interactions) < wanted.minimum_events or not _learnable(training)
     if wanted.network == "none" or too_little:
         return _untrained(vectors, lineup.settings)
     config = EncoderConfig.of(wanted)
-    nothing = np.zeros((len(training.item_ids), 1), np.float32)
-    trained: list[System] = [
-        _trained(nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds
-    ]
+    trained = [_trained(nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds]
+    systems: list[System] = [*trained, Control(trained[0], vectors)]
     if lineup.sasrec:
         plain = replace(config, id_dropout=0.0)
-        trained.insert(0, SasRec(_trained(nothing, plain, lineup, lineup.seeds[0])))
-    return trained, []
+        systems.insert(0, SasRec(_trained(nothing, plain, lineup, lineup.seeds[0])))
+    return systems, []
 
 
 def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple[list[System], list[str]]:
@@ -137,6 +145,7 @@ def _trained(texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, 
         config,
         options,
         name=RETRIEVER if seed == lineup.seeds[0] else f"{RETRIEVER}-{seed}",
+        newcomers=lineup.settings.retrieval.newcomers,
         checkpoints=lineup.checkpoints,
         progress=lineup.progress,
     )

@@ -121,7 +121,10 @@ def _split_at_share(interactions: Interactions, share: float) -> Split:
 def _conditions(lineup: Lineup) -> dict[str, object]:
     if lineup.baselines_only:
         return {}
+    if lineup.shipped is not None:
+        return {"newcomers": lineup.settings.retrieval.newcomers}
     return {
+        "newcomers": lineup.settings.retrieval.newcomers,
         "encoder": lineup.settings.encoder.model_dump(mode="json"),
         "seeds": list(lineup.seeds),
         "device": str(choose_device(lineup.settings.models.device)),

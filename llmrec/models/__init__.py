@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmrec.models.segments import Segment
     from llmrec.models.sources import KnownModel, ModelKind, ModelSource, fetch, known_models, resolve
     from llmrec.models.text import TextEncoder
+    from llmrec.models.tree import PromptTree, flat
 
 __all__ = [
     "Encoder",
@@ -22,12 +23,14 @@ __all__ = [
     "LanguageModel",
     "ModelKind",
     "ModelSource",
+    "PromptTree",
     "Segment",
     "TextEncoder",
     "TransformersLM",
     "choose_device",
     "choose_dtype",
     "fetch",
+    "flat",
     "known_models",
     "resolve",
 ]
@@ -35,11 +38,13 @@ __all__ = [
 _HOMES = {
     "Encoder": "protocols",
     "LanguageModel": "protocols",
+    "PromptTree": "tree",
     "Segment": "segments",
     "TextEncoder": "text",
     "TransformersLM": "lm",
     "choose_device": "loading",
     "choose_dtype": "loading",
+    "flat": "tree",
 }
 
 

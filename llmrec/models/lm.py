@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,18 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
-from llmrec.errors import ScoringError
+from llmrec.errors import ModelError, ScoringError
+from llmrec.models import attention
+from llmrec.models.adapters import Adapters
 from llmrec.models.loading import DtypeName, choose_device, choose_dtype, load_pretrained, load_tokenizer
-from llmrec.models.packing import Ids, canonical, in_passes
-from llmrec.models.probing import attention_window, packing_problem
+from llmrec.models.probing import Method, attention_window, choose_method
 from llmrec.models.reader import AnswerReader
 from llmrec.models.segments import Segment
 from llmrec.models.sources import ModelSource
+from llmrec.models.states import PrefixStates
 from llmrec.models.tokens import Tokens
+from llmrec.models.tree import PromptTree, canonical, flat
+from llmrec.models.turns import Turns
 
 __all__ = ["TransformersLM"]
 
@@ -34,31 +38,43 @@ class TransformersLM:
         source: Where the model came from.
         model: The model, on its device and ready for inference.
         tokens: Its tokenizer.
-        batch_tokens: Longest forward pass, in tokens.
         labels: The two answers; a score is the log-odds of the first against the second.
+        batch_tokens: Longest forward pass, in tokens.
+        states_bytes: How much memory prefixes that were read before may take.
+        time_limit: Seconds after which a call is given up, waiting for its turn included; None: never.
 
     Attributes:
         model: The transformers model.
-        packs: Whether suffixes are packed behind their prefix; decided by a trial when the model is loaded.
-        packing_note: Why not; empty if they are.
+        method: How prompts are read (tree, dense, separate); decided by a trial when the model is loaded.
+        packing_note: Why not as a tree; empty if they are.
 
     Raises:
         ModelError: A label is not one token, or the answer cannot be read.
     """
 
     def __init__(
-        self, source: ModelSource, model: Any, tokens: Tokens, batch_tokens: int, labels: tuple[str, str]
+        self,
+        source: ModelSource,
+        model: Any,
+        tokens: Tokens,
+        labels: tuple[str, str],
+        *,
+        batch_tokens: int,
+        states_bytes: int = 0,
+        time_limit: float | None = None,
     ) -> None:
         self.name, self.sha256 = source.name, source.sha256
         self.model = model
         self._tokens = tokens
-        self._batch_tokens = batch_tokens
-        self._reader = AnswerReader(model, (tokens.single(labels[0]), tokens.single(labels[1])))
-        self._lock = threading.Lock()
-        self.packing_note = packing_problem(self._reader, tokens)
-        self.packs = not self.packing_note
-        if not self.packs:
-            _log.warning("%s is scored by separate prompts: %s", self.name, self.packing_note)
+        self._states = PrefixStates(states_bytes)
+        lead, label_ids = tokens.answers(*labels)
+        self._end = (*tokens.end, *lead)
+        self._reader = AnswerReader(model, label_ids, batch_tokens, self._states)
+        self._adapters = Adapters(model)
+        self._turns = Turns(model, time_limit)
+        self.method, self.packing_note = self._tried(tokens)
+        if self.method != "tree":
+            _log.warning("%s is not read as a tree (%s): %s", self.name, self.method, self.packing_note)
 
     @classmethod
     def load(
@@ -67,19 +83,51 @@ class TransformersLM:
         *,
         device: str = "auto",
         dtype: DtypeName = "auto",
+        labels: tuple[str, str] | None = None,
+        chat: bool = False,
         batch_tokens: int = 4096,
-        labels: tuple[str, str] = (" Yes", " No"),
+        states_bytes: int = 0,
+        time_limit: float | None = None,
     ) -> TransformersLM:
-        """Load a resolved model, and find out by a trial whether it can be packed.
+        """Load a resolved model, and find out by a trial how it can be read.
+
+        Args:
+            source: Where it lies.
+            device: auto, cpu, cuda or cuda:N.
+            dtype: auto, bfloat16 or float32.
+            labels: The two answers; None: Yes and No, as a text or a chat goes on.
+            chat: Whether a prompt is what a user says in a chat; else plain text.
+            batch_tokens: Longest forward pass, in tokens.
+            states_bytes: How much memory prefixes that were read before may take.
+            time_limit: Seconds after which a call is given up; None: never.
 
         Raises:
             ModelError: It cannot be loaded, or does not answer with the labels.
         """
+        labels = labels or (("Yes", "No") if chat else (" Yes", " No"))
         place = choose_device(device)
         kind = choose_dtype(dtype, place)
-        tokens = Tokens(load_tokenizer(source))
+        tokens = Tokens(load_tokenizer(source), chat=chat)
         model = load_pretrained(AutoModelForCausalLM, source, place, kind)
-        return cls(source, model, tokens, batch_tokens, labels)
+        if model.config._attn_implementation == "sdpa":
+            model.set_attn_implementation(attention.NAME)
+        return cls(
+            source, model, tokens, labels, batch_tokens=batch_tokens, states_bytes=states_bytes, time_limit=time_limit
+        )
+
+    def _tried(self, tokens: Tokens) -> tuple[Method, str]:
+        try:
+            return choose_method(self._reader, tokens)
+        except (RuntimeError, MemoryError) as error:
+            failed = _scoring_error(f"the trial of {self.name}", error)
+            raise ModelError(str(failed), hint=failed.hint) from error
+        finally:
+            self._states.clear()
+
+    @property
+    def packs(self) -> bool:
+        """Whether what prompts share is read once."""
+        return self.method != "separate"
 
     def tokenize(self, segment: Segment) -> list[int]:
         """The token ids of one segment, nothing added; in a foreign one control tokens are split or left out."""
@@ -92,59 +140,89 @@ class TransformersLM:
         """
         return self._tokens.cap(text, tokens)
 
-    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """logit(Yes) - logit(No) after prefix + suffix, float32 [len(suffixes)], in the order of the suffixes.
-
-        The start token, where the tokenizer has one, is put before the prefix. The order of the suffixes, and doubles
-        among them, change nothing in the computation, so not a single bit of a score; which others are there changes it
-        by rounding only (1e-5 in float32, .1 in bfloat16).
+    def add_adapter(self, name: str, directory: Path) -> None:
+        """Load a LoRA adapter beside the base and the other adapters; one of the same name is replaced.
 
         Raises:
-            ScoringError: The prompt is too long for the model, the memory is too small, the forward pass fails, or a
-                score is not a number.
+            ModelError: It is no LoRA adapter in safetensors, or not one for this model.
         """
-        longest = len(self._tokens.start) + len(prefix) + max(map(len, suffixes), default=0)
-        window = attention_window(self.model.config)
-        fits = window is None or longest <= window
-        return self._score(prefix, suffixes, self._packed if self.packs and fits else self._separate)
+        with self._turns.next():
+            self._adapters.load(name, directory)
+            self._states.forget(name)
 
-    def score_separately(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def remove_adapter(self, name: str) -> None:
+        """Let go of an adapter, and of what was read with it."""
+        with self._turns.next():
+            self._adapters.remove(name)
+            self._states.forget(name)
+
+    def score(
+        self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], *, adapter: str | None = None
+    ) -> NDArray[np.float32]:
+        """logit(Yes) - logit(No) after prefix + suffix, float32 [len(suffixes)], in the order of the suffixes.
+
+        As `score_trees` with one tree.
+
+        Raises:
+            ScoringError: As for `score_trees`.
+        """
+        return self.score_trees([flat(prefix, suffixes)], adapter=adapter) if suffixes else np.zeros(0, np.float32)
+
+    def score_trees(self, trees: Sequence[PromptTree], *, adapter: str | None = None) -> NDArray[np.float32]:
+        """logit(Yes) - logit(No) after every prompt, float32 [leaves], in the order of the leaves.
+
+        The start token, where the tokenizer has one, is put before every prompt; in a chat, what the template writes
+        around it. The order of the trees and of what continues them, and doubles among them, change nothing in the
+        computation, so not a single bit of a score; which others are there, and what of it was read before, changes it
+        by rounding only (1e-5 in float32, .1 in bfloat16).
+
+        Args:
+            trees: The prompts.
+            adapter: The one to compute with; None: the base alone.
+
+        Raises:
+            ScoringError: There is no such adapter, a prompt is too long for the model, the memory is too small, the
+                time is over, the forward pass fails, or a score is not a number.
+        """
+        if not trees:
+            return np.zeros(0, np.float32)
+        window, around = attention_window(self.model.config), len(self._tokens.start) + len(self._end)
+        fits = window is None or around + max(tree.longest for tree in trees) <= window
+        return self._score(trees, self.method if fits else "separate", adapter)
+
+    def score_separately(
+        self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], *, adapter: str | None = None
+    ) -> NDArray[np.float32]:
         """What `score` gives, from one whole prompt per suffix: the reference, and the way of models that do not pack.
 
         Raises:
-            ScoringError: As for `score`.
+            ScoringError: As for `score_trees`.
         """
-        return self._score(prefix, suffixes, self._separate)
+        return self._score([flat(prefix, suffixes)], "separate", adapter) if suffixes else np.zeros(0, np.float32)
 
-    def _score(
-        self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], read: Callable[[Ids, list[Ids]], torch.Tensor]
-    ) -> NDArray[np.float32]:
-        if not suffixes:
-            return np.zeros(0, np.float32)
-        start = (*self._tokens.start, *prefix)
-        distinct, places = canonical(suffixes)
-        self._check_lengths(len(start), distinct)
-        with self._forward():
-            scores: NDArray[np.float32] = read(start, distinct).cpu().numpy()
+    def _score(self, trees: Sequence[PromptTree], method: Method, adapter: str | None = None) -> NDArray[np.float32]:
+        self._check_leaves(trees)
+        distinct, places = canonical([tree.framed(self._tokens.start, self._end) for tree in trees])
+        self._check_lengths(distinct)
+        with self._forward(adapter):
+            scores: NDArray[np.float32] = self._read(distinct, method, adapter).cpu().numpy()
         if not np.isfinite(scores).all():
             raise ScoringError(f"{self.name} gave scores that are not numbers", hint="set models.dtype to float32")
         return scores[places]
 
-    def _packed(self, prefix: Ids, suffixes: list[Ids]) -> torch.Tensor:
-        passes = in_passes(len(prefix), suffixes, self._batch_tokens)
-        return torch.cat([self._reader.read_packed(prefix, part) for part in passes])
+    def _read(self, trees: Sequence[PromptTree], method: Method, weights: str | None) -> torch.Tensor:
+        if method == "tree":
+            return self._reader.read_tree(trees, weights)
+        if method == "dense":
+            return self._reader.read_dense(trees)
+        return self._reader.read_each([prompt for tree in trees for prompt in tree.prompts()])
 
-    def _separate(self, prefix: Ids, suffixes: list[Ids]) -> torch.Tensor:
-        rows = max(1, self._batch_tokens // (len(prefix) + max(map(len, suffixes))))
-        prompts = [(*prefix, *suffix) for suffix in suffixes]
-        return torch.cat(
-            [self._reader.read_each(prompts[first : first + rows]) for first in range(0, len(prompts), rows)]
-        )
-
-    def _check_lengths(self, prefix: int, suffixes: list[Ids]) -> None:
-        if not all(suffixes):
+    def _check_leaves(self, trees: Sequence[PromptTree]) -> None:
+        if not all(_every_leaf_has_ids(tree) for tree in trees):
             raise ScoringError("a suffix has no tokens", hint="end every suffix with the words before the answer")
-        longest = prefix + max(map(len, suffixes))
+
+    def _check_lengths(self, trees: Sequence[PromptTree]) -> None:
+        longest = max(tree.longest for tree in trees)
         limit = getattr(self.model.config, "max_position_embeddings", None) or longest
         if longest > limit:
             raise ScoringError(
@@ -153,12 +231,18 @@ class TransformersLM:
             )
 
     @contextmanager
-    def _forward(self) -> Iterator[None]:
+    def _forward(self, adapter: str | None = None) -> Iterator[None]:
         try:
-            with self._lock, torch.inference_mode():
+            with self._turns.next(), torch.inference_mode():
+                self._adapters.use(adapter)
                 yield
         except (RuntimeError, IndexError, MemoryError) as error:  # on the CPU an id beyond the vocabulary is the second
+            self._states.clear()  # where memory is short, this is what can be spared
             raise _scoring_error(f"{self.name} on {self.model.device}", error) from error
+
+
+def _every_leaf_has_ids(tree: PromptTree) -> bool:
+    return all(map(_every_leaf_has_ids, tree.children)) if tree.children else bool(tree.ids)
 
 
 def _scoring_error(what: str, error: Exception) -> ScoringError:

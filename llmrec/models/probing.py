@@ -8,19 +8,23 @@ float32 where that takes little memory; larger models are compared in their own 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from llmrec.errors import ModelError
-from llmrec.models.packing import Ids
+from llmrec.models import attention
 from llmrec.models.reader import AnswerReader
 from llmrec.models.segments import Segment
 from llmrec.models.tokens import Tokens
+from llmrec.models.tree import Ids, PromptTree, flat
 
-__all__ = ["attention_window", "packing_problem"]
+__all__ = ["Method", "attention_window", "choose_method"]
+
+Method = Literal["tree", "dense", "separate"]
+"""As a tree in parts, as one sequence under a mask, or each prompt by itself."""
 
 _PREFIX = "A customer is choosing. So far the customer took these, oldest first:\n- The Silver Harbour\n- Rain Songs\n"
 _SUFFIXES = (
@@ -30,14 +34,15 @@ _SUFFIXES = (
 )
 _OTHERS = ("Offer: Ink\nAnswer:", "Offer: A short trip by train, at dawn\nAnswer:", "Offer: Old, grey (small)\nAnswer:")
 _PACKABLE_LAYERS = {"full_attention", "sliding_attention"}
+_OWN_ATTENTION = "its attention is not torch's own"
 _WIDEST = 4 << 30  # bytes of float32 weights
 # Log-odds. Right models were seen to differ by 1e-5 in float32 and by .09 in bfloat16, wrong ones by .1 to .9.
 _TOLERANCE = {torch.float32: 3e-4}
 _COARSE_TOLERANCE = 0.25
 
 
-def packing_problem(reader: AnswerReader, tokens: Tokens) -> str:
-    """Why this model cannot be packed, in words; empty if it can.
+def choose_method(reader: AnswerReader, tokens: Tokens) -> tuple[Method, str]:
+    """How this model is to be read, and in words why not as a tree; empty if it is.
 
     Raises:
         ModelError: Its answer cannot even be read from separate prompts.
@@ -48,9 +53,15 @@ def packing_problem(reader: AnswerReader, tokens: Tokens) -> str:
     )
     with torch.inference_mode(), _widened(reader.model):
         _check_readout(reader, prefix)
-        return _declared_obstacle(reader.model, len(prefix) + max(map(len, suffixes))) or _trial(
-            reader, prefix, suffixes, others
-        )
+        obstacle = _declared_obstacle(reader.model, len(prefix) + max(map(len, suffixes)))
+        if obstacle:
+            return "separate", obstacle
+        own = reader.model.config._attn_implementation != attention.NAME
+        problem = _OWN_ATTENTION if own else _trial(reader.read_tree, reader, prefix, suffixes, others)
+        of_dense = _trial(reader.read_dense, reader, prefix, suffixes, others) if problem else ""
+    if of_dense:
+        return "separate", of_dense
+    return ("dense" if problem else "tree"), problem
 
 
 def attention_window(config: Any) -> int | None:
@@ -80,15 +91,24 @@ def _declared_obstacle(model: Any, length: int) -> str:
     return ""
 
 
-def _trial(reader: AnswerReader, prefix: Ids, suffixes: list[Ids], others: list[Ids]) -> str:
+def _trial(
+    read: Callable[[Sequence[PromptTree]], torch.Tensor],
+    reader: AnswerReader,
+    prefix: Ids,
+    suffixes: list[Ids],
+    others: list[Ids],
+) -> str:
     tolerance = _TOLERANCE.get(reader.model.dtype, _COARSE_TOLERANCE)
+    more = [*others, *suffixes]
+    deep = PromptTree(prefix[:-4], (PromptTree(prefix[-4:], flat((), suffixes).children), *flat((), others).children))
     try:
-        packed = reader.read_packed(prefix, suffixes)
-        elsewhere = reader.read_packed(prefix, [*others, *suffixes])[len(others) :]
+        # The second tree meets what the first one left behind.
+        found = [read([tree])[-len(suffixes) :] for tree in (flat(prefix, suffixes), flat(prefix, more))]
+        found.append(read([deep])[: len(suffixes)])
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
         return f"it does not take a packed prompt: {error}"
     separate = reader.read_each([(*prefix, *suffix) for suffix in suffixes])
-    gap = max(float((scores - separate).abs().max()) for scores in (packed, elsewhere))
+    gap = max(float((scores - separate).abs().max()) for scores in found)
     # A gap that is not a number is no agreement either.
     return "" if gap <= tolerance else f"packed and separate scores differ by {gap:.2g} in a trial"
 

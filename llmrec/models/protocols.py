@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.models.segments import Segment
+from llmrec.models.tree import PromptTree
 
 __all__ = ["Encoder", "LanguageModel"]
 
@@ -49,7 +50,7 @@ class LanguageModel(Protocol):
 
     @property
     def packing_note(self) -> str:
-        """Why it does not pack; empty if it does."""
+        """Why prompts are not read as a tree; empty if they are."""
 
     def tokenize(self, segment: Segment) -> list[int]:
         """The token ids of one segment; a prompt is the ids of its segments, one after the other."""
@@ -61,6 +62,13 @@ class LanguageModel(Protocol):
         """logit(Yes) - logit(No) after prefix + suffix, float32 [len(suffixes)], in the order of the suffixes.
 
         A score depends neither on the order nor on the contents of the other suffixes.
+
+        Raises:
+            ScoringError: The model failed on this request.
+        """
+
+    def score_trees(self, trees: Sequence[PromptTree]) -> NDArray[np.float32]:
+        """logit(Yes) - logit(No) after every prompt of the trees, float32 [leaves], in the order of the leaves.
 
         Raises:
             ScoringError: The model failed on this request.

@@ -7,19 +7,34 @@ from typing import Any
 
 from llmrec.errors import ModelError
 from llmrec.models.segments import Segment
+from llmrec.models.tree import Ids
 
 __all__ = ["Tokens"]
 
 # Foreign text is cut to this many characters a token before it is tokenised, so that a megabyte costs no more than a
 # page. Longer tokens exist only for long runs of one character; text made of those is cut a little early.
 _LONGEST_TOKEN = 64
+_PLAIN = "set models.chat_template to false, or use another model"
+_SAID = "What the user says."
 _BLANKS = " \t\r\n\N{LOWER ONE EIGHTH BLOCK}"  # the last one is how some tokenizers write a blank
 
 
 class Tokens:
-    """A transformers tokenizer, as prompts use it. Safe to share between threads."""
+    """A transformers tokenizer, as prompts use it. Safe to share between threads.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Args:
+        tokenizer: The tokenizer.
+        chat: Whether a prompt is what a user says in a chat; else plain text.
+
+    Attributes:
+        start: Ids before every prompt.
+        end: Ids behind every prompt, where the answer begins.
+
+    Raises:
+        ModelError: There is no chat template that can be used.
+    """
+
+    def __init__(self, tokenizer: Any, *, chat: bool = False) -> None:
         self._tokenizer = tokenizer
         self._lock = threading.Lock()  # the flag that splits control tokens is state of the tokenizer
         self._control = frozenset(
@@ -27,7 +42,7 @@ class Tokens:
             for index, token in tokenizer.added_tokens_decoder.items()
             if token.content.strip(_BLANKS) and index != tokenizer.unk_token_id
         )
-        self.start = self._start()
+        self.start, self.end = self._frame() if chat else (self._start(), ())
 
     def ids(self, segment: Segment) -> list[int]:
         """The token ids of a segment, nothing added."""
@@ -45,22 +60,46 @@ class Tokens:
         ids = self.ids(Segment(head, trusted=False))
         return ids[:tokens], len(head) < len(text) or len(ids) > tokens
 
-    def single(self, label: str) -> int:
-        """The id of an answer that is one token.
+    def answers(self, first: str, second: str) -> tuple[Ids, tuple[int, int]]:
+        """What two answers have in common at their beginning, and the tokens where they part.
+
+        Most tokenizers write " Yes" as one token, so nothing is in common; some write a blank first. Where an answer is
+        longer, its first own token speaks for it.
 
         Raises:
-            ModelError: It is several, or none that the tokenizer knows.
+            ModelError: One answer begins with the whole other one, or the tokenizer does not know it.
         """
-        ids = self.ids(Segment(label, trusted=True))
-        if len(ids) != 1 or ids[0] == self._tokenizer.unk_token_id:
-            pieces = self._tokenizer.convert_ids_to_tokens(ids)
+        one, other = (self.ids(Segment(label, trusted=True)) for label in (first, second))
+        lead = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+        if lead is None or self._tokenizer.unk_token_id in (one[lead], other[lead]):
+            pieces = [self._tokenizer.convert_ids_to_tokens(ids) for ids in (one, other)]
             raise ModelError(
-                f"the answer {label!r} is not one token of this model but {pieces}",
+                f"this model's tokenizer does not tell {first!r} from {second!r}: {pieces[0]}, {pieces[1]}",
                 hint="load the model with other labels, or use another model",
             )
-        return ids[0]
+        return tuple(one[:lead]), (one[lead], other[lead])
 
-    def _start(self) -> tuple[int, ...]:
+    def _frame(self) -> tuple[Ids, Ids]:
+        """What the chat template writes around what a user says."""
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                "this model's tokenizer has no chat template",
+                hint=_PLAIN,
+            )
+        message = [{"role": "user", "content": _SAID}]
+        try:
+            whole = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template may raise whatever it likes
+            raise ModelError(f"this model's chat template fails: {error}", hint=_PLAIN) from error
+        before, said, after = whole.partition(_SAID)
+        if not said:
+            raise ModelError(
+                "this model's chat template does not write what the user says as it is",
+                hint=_PLAIN,
+            )
+        return tuple(self.ids(Segment(before, trusted=True))), tuple(self.ids(Segment(after, trusted=True)))
+
+    def _start(self) -> Ids:
         """What this tokenizer puts before every text (a start token, or nothing)."""
         bare = self._tokenizer("a", add_special_tokens=False)["input_ids"]
         full = self._tokenizer("a", add_special_tokens=True)["input_ids"]

@@ -49,7 +49,7 @@ def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[He
     """Retrieve k candidates for each history without its newest event, which must be on a wanted item."""
     requests = []
     for history in histories:
-        before = History(history.user, history.events[:-1])
+        before = History(history.user, history.events[:-1], known=history.known - 1)
         target = history.events[-1].item_id
         excluded = history.seen - {target}
         candidates = retriever.retrieve(before, k, excluded=excluded).candidates

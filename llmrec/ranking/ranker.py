@@ -15,7 +15,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.models import LanguageModel, Segment
+from llmrec.models import LanguageModel, Segment, flat
 from llmrec.ranking.prompts import PromptLibrary, Slot
 from llmrec.records import AttributeValue, Event, History, Item, in_words
 
@@ -23,11 +23,14 @@ __all__ = ["Ranker", "SharedPrompt"]
 
 Ids = tuple[int, ...]
 
-_BRANCHES = 5
-"""Counterfactuals that leave the shared prompt within so many events of each other are scored in one pass."""
-
 _MOST_ATTRIBUTES = 8
 """Of an item, a user and a situation, so that a candidate stays short however many columns a catalogue has."""
+
+
+_STEP = 5
+_MANY = 20
+"""Of a long history, where so many events fit, the oldest are trimmed several at once: most of the times that an event
+is added nothing is trimmed, and all but its line was read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,31 +122,29 @@ class Ranker:
         if shared.emptied is not None:
             return self.score(shared.emptied, [item])[0]
         candidate, _ = self.candidate(item)
-        lines, scores = shared.lines, [np.zeros(0, np.float32)]
-        for start in range(0, len(lines), _BRANCHES):
-            stop = min(start + _BRANCHES, len(lines))
-            branches = [
-                list(chain(*lines[start:gone], *lines[gone + 1 :], shared.tail, candidate))
-                for gone in range(start, stop)
+        lines = shared.lines
+        if not lines:
+            return np.zeros(0, np.float32)
+        return self.model.score_trees(
+            [
+                # All of these begin as the whole prompt does, so what they share with it is read once.
+                flat(chain(shared.head, *lines[:gone]), [chain(*lines[gone + 1 :], shared.tail, candidate)])
+                for gone in range(len(lines))
             ]
-            scores.append(self.model.score(list(chain(shared.head, *lines[:start])), branches))
-        return np.concatenate(scores)
+        )
 
     def _newest_lines(
         self, history: History, items: Mapping[str, Item], budget: int
     ) -> tuple[tuple[Ids, ...], tuple[Event, ...], int]:
-        lines: list[Ids] = []
-        events: list[Event] = []
-        capped = 0
+        kept: list[tuple[Ids, Event, int]] = []
         for event in reversed(history.events):
             line, shortened = self._line(event, items)
             budget -= len(line)
             if budget < 0:
                 break
-            lines.append(line)
-            events.append(event)
-            capped += shortened
-        return tuple(reversed(lines)), tuple(reversed(events)), capped
+            kept.append((line, event, shortened))
+        kept = kept[: len(kept) - _spared(history.known, len(kept))][::-1]
+        return tuple(one[0] for one in kept), tuple(one[1] for one in kept), sum(one[2] for one in kept)
 
     def _line(self, event: Event, items: Mapping[str, Item]) -> tuple[Ids, int]:
         title = items[event.item_id].title if event.item_id else ""
@@ -176,6 +177,11 @@ class Ranker:
     def _tokenize_foreign(self, text: str) -> tuple[Ids, bool]:
         ids, capped = self.model.cap(text, self._text_tokens)
         return tuple(ids), capped
+
+
+def _spared(known: int, fitting: int) -> int:
+    """How many more events are trimmed than must be, of a history of which so many are known and fit."""
+    return -(known - fitting) % _STEP if _MANY <= fitting < known else 0
 
 
 def _texts(attributes: Mapping[str, AttributeValue]) -> tuple[list[str], bool]:

@@ -75,7 +75,7 @@ def fit_encoder(
     start_from = _start_weights(previous, item_ids, vocabulary.kinds) if previous else None
     model, state = train(examples, config, options, checkpoint=checkpoint, start_from=start_from, progress=progress)
     held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0).tolist())
-    return EncoderFit(FittedEncoder(model.cpu(), vocabulary, item_ids), state, held_out)
+    return EncoderFit(FittedEncoder.of(model, vocabulary, item_ids, texts, examples.users), state, held_out)
 
 
 def _start_weights(previous: FittedEncoder, item_ids: Sequence[str], kinds: Sequence[str]) -> dict[str, Tensor]:

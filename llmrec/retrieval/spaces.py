@@ -102,16 +102,22 @@ class EncodedSpace:
     Args:
         fitted: The encoder.
         catalogue: The items as they are now, those that came after training among them.
+        newcomers: The share of the places on lists that goes to items nobody took yet; see `FittedEncoder.lifts`.
         directory: Where a graph over very many items is kept; None: nowhere.
     """
 
     prior_weight = 1.0
 
-    def __init__(self, fitted: FittedEncoder, catalogue: Catalogue, directory: Path | None = None) -> None:
+    def __init__(
+        self, fitted: FittedEncoder, catalogue: Catalogue, newcomers: float = 0.0, directory: Path | None = None
+    ) -> None:
         trained = set(fitted.item_ids)
         item_ids = (*fitted.item_ids, *(item_id for item_id in catalogue.items if item_id not in trained))
         self._items = fitted.item_vectors(catalogue.index.vectors_of(item_ids))
-        vectors, items = self._items.numpy(), IndexedItems("", item_ids, ("",) * len(item_ids))
+        # What is added to an item's score is one more number of its vector, where a query has a one.
+        lifts = fitted.lifts(self._items, newcomers)
+        vectors = np.column_stack([self._items.numpy(), lifts])
+        items = IndexedItems("", item_ids, ("",) * len(item_ids))
         self.index = ItemIndex.cached(directory, vectors, items) if directory else ItemIndex(vectors, items)
         self._rows = {item_id: row for row, item_id in enumerate(item_ids)}
         self._fitted = fitted
@@ -124,7 +130,7 @@ class EncodedSpace:
             return None
         with one_thread():
             vector, weights = self._fitted.read(self._fitted.vocabulary.arrays(taken, self._rows), self._items)
-        return Query(vector, tuple(zip(taken, weights.tolist(), strict=True)))
+        return Query(np.append(vector, np.float32(1)), tuple(zip(taken, weights.tolist(), strict=True)))
 
     def offset(self, vector: NDArray[np.float32]) -> float:
         """Less the log of the softmax's denominator over the whole catalogue."""

@@ -35,7 +35,15 @@ from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
 from llmrec.retrieval.losses import linear_cross_entropy, sampled_cross_entropy
 from llmrec.retrieval.sequences import EventArrays, batches_by_length
 
-__all__ = ["FULL_SOFTMAX", "HELD_OUT_FROM", "EncoderTraining", "TrainingExamples", "TrainingOptions", "train"]
+__all__ = [
+    "FULL_SOFTMAX",
+    "HELD_OUT_FROM",
+    "EncoderTraining",
+    "TrainingExamples",
+    "TrainingOptions",
+    "train",
+    "validation_users",
+]
 
 HELD_OUT_FROM = 3
 """A user with fewer events has none to spare for validation."""
@@ -109,7 +117,7 @@ class TrainingExamples:
         fingerprint: str,
     ) -> TrainingExamples:
         """Hold the newest event of some users out for validation; all others' events are learnt from to the last."""
-        asked = _validation_users(users, user_ids)
+        asked = validation_users([len(user) for user in users], user_ids)
         return cls(
             users=[user[:-1] if place in asked else user for place, user in enumerate(users)],
             targets=np.array([user.rows[-1] if place in asked else -1 for place, user in enumerate(users)]),
@@ -364,15 +372,19 @@ class _Run:
         return self.model.eval()
 
 
-def _validation_users(users: Sequence[EventArrays], user_ids: Sequence[str]) -> set[int]:
+def validation_users(lengths: Iterable[int], user_ids: Sequence[str]) -> set[int]:
     """Places of about half of the users with `HELD_OUT_FROM` events, `_VALIDATION_USERS` at most.
 
     A hash of the id decides, so that a later fit asks the same ones: what it begins with has not learnt their answers.
+
+    Args:
+        lengths: How many events each user has.
+        user_ids: Their ids.
     """
     drawn = {
         hashlib.sha256(user_id.encode()).hexdigest(): place
-        for place, (user, user_id) in enumerate(zip(users, user_ids, strict=True))
-        if len(user) >= HELD_OUT_FROM
+        for place, (events, user_id) in enumerate(zip(lengths, user_ids, strict=True))
+        if events >= HELD_OUT_FROM
     }
     return {drawn[key] for key in sorted(key for key in drawn if key < "8")[:_VALIDATION_USERS]}
 

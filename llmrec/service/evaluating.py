@@ -19,7 +19,7 @@ from llmrec.artifacts import cache_dir
 from llmrec.config import Settings
 from llmrec.data.cells import time_of
 from llmrec.data.sources import BadRow
-from llmrec.errors import ConfigError
+from llmrec.errors import ConfigError, ReleaseError
 from llmrec.evaluation import (
     EvaluationData,
     Lineup,
@@ -35,6 +35,7 @@ from llmrec.evaluation import (
 )
 from llmrec.files import replace_file, writing
 from llmrec.models import Encoder, TextEncoder, resolve
+from llmrec.retrieval import FittedEncoder
 from llmrec.service.printing import print_json, print_report, say
 
 __all__ = ["Files", "Outputs", "evaluate_data", "evaluate_workspace", "lineup_of", "share_or_time"]
@@ -128,6 +129,7 @@ def lineup_of(
     epochs: int | None = None,
     baselines_only: bool = False,
     sasrec: bool = False,
+    shipped: Path | None = None,
 ) -> Lineup:
     """Which systems take part, with their trainings in the cache.
 
@@ -138,18 +140,20 @@ def lineup_of(
         epochs: At most; None: as configured.
         baselines_only: Train nothing.
         sasrec: Train the same network without texts too.
+        shipped: Directory of an encoder that is measured, instead of training one.
 
     Raises:
         ConfigError: There would be nothing to train, or it is said how to train nothing.
+        ReleaseError: The shipped encoder cannot be read, or is for another text encoder.
     """
     for name, given in {"seeds": seeds, "epochs": epochs}.items():
         if given is not None and given < 1:
             raise ConfigError(f"there is nothing to train with {given} {name}", hint=f"give 1 or more --{name}")
-    if baselines_only and (seeds or epochs or sasrec):
-        raise ConfigError(
-            "baselines only: nothing is trained",
-            hint="drop --seeds, --epochs and --sasrec, or drop --baselines-only",
-        )
+    for option, given in {"--baselines-only": baselines_only, "--encoder": shipped is not None}.items():
+        if given and (seeds or epochs or sasrec or (shipped and baselines_only)):
+            raise ConfigError(
+                f"{option}: nothing is trained", hint=f"drop all other options about training, or drop {option}"
+            )
     first = settings.fit.seed if seed is None else seed
     encoder = settings.encoder.model_copy(update={"epochs": epochs or settings.encoder.epochs})
     return Lineup(
@@ -157,6 +161,7 @@ def lineup_of(
         range(first, first + (seeds or 1)),
         baselines_only=baselines_only,
         sasrec=sasrec,
+        shipped=None if shipped is None else _shipped_encoder(shipped, settings),
         checkpoints=_kept(),
         progress=True,
     )
@@ -191,6 +196,26 @@ def evaluate_workspace(rec: llmrec.Recommender, lineup: Lineup, protocol: Protoc
 def load_text_encoder(settings: Settings) -> Encoder:
     """The configured one."""
     return TextEncoder.load(resolve(settings.models.text_encoder, "text-encoder"), device=settings.models.device)
+
+
+def _shipped_encoder(directory: Path, settings: Settings) -> FittedEncoder:
+    """The encoder of a directory; it reads the vectors of the configured text encoder."""
+    try:
+        weights, about = (
+            (directory / "encoder.safetensors").read_bytes(),
+            (directory / "encoder.json").read_text("utf-8"),
+        )
+        fitted, made_with = FittedEncoder.from_parts(weights, json.loads(about)), json.loads(about).get("text_encoder")
+    except (OSError, ValueError, ReleaseError) as error:
+        raise ReleaseError(
+            f"there is no encoder to read in {directory}: {error}", hint="name a directory such as adapters/ml-1m"
+        ) from error
+    if made_with != load_text_encoder(settings).fingerprint:
+        raise ReleaseError(
+            f"the encoder in {directory} reads the vectors of another text encoder",
+            hint="set text_encoder in [models] to the one it was trained with",
+        )
+    return fitted
 
 
 def _kept() -> Path:

@@ -26,6 +26,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, help="how many trainings, each with the next seed; else one")
     parser.add_argument("--epochs", type=int, help="at most; else as the script trains")
     parser.add_argument("--baselines-only", action="store_true", help="train nothing")
+    parser.add_argument("--encoder", type=Path, metavar="DIR", help="measure a shipped encoder, and train none")
     parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
     parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
     return parser
@@ -58,7 +59,8 @@ def run_script(
             seeds=options.seeds,
             epochs=options.epochs,
             baselines_only=options.baselines_only,
-            sasrec=sasrec and not options.baselines_only,
+            sasrec=sasrec and not options.baselines_only and options.encoder is None,
+            shipped=options.encoder,
         )
         outputs.keep(evaluate_data(read(options), lineup, Protocol()))
     except LlmrecError as error:

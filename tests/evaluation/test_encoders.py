@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec.errors import StoreError
+from llmrec.errors import DataError, StoreError
 from llmrec.evaluation import (
     EncoderSystem,
     EvaluationOptions,
+    FittedSystem,
     Interactions,
     Sequences,
     encoders,
@@ -106,6 +107,30 @@ def test_of_a_finished_training_its_own_seconds_are_known(ring: Interactions, tm
         system.fit(ring)
         seconds.append(system.fit_seconds)
     assert seconds[0] == seconds[1] > 0
+
+
+def test_an_encoder_trained_before_finds_its_items_by_their_ids(ring: Interactions) -> None:
+    trained = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=2))
+    trained.fit(ring)
+    assert trained._fitted is not None
+    turned = Interactions(
+        ring.user_ids, ring.item_ids[::-1], replace(ring.sequences, rows=STEPS - 1 - ring.sequences.rows)
+    )
+    shipped = FittedSystem(TEXTS[::-1], trained._fitted)
+    shipped.fit(turned)
+    expected = trained.score(requests([0, 1]), ragged(list(range(STEPS))))
+    found = shipped.score(requests([STEPS - 1, STEPS - 2]), ragged(list(range(STEPS))[::-1]))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_an_encoder_of_other_items_is_refused(ring: Interactions) -> None:
+    trained = EncoderSystem(TEXTS, CONFIG, replace(OPTIONS, epochs=1))
+    trained.fit(ring)
+    fewer = Interactions((), ring.item_ids[1:], ragged())
+    with pytest.raises(DataError, match="other data"):
+        FittedSystem(TEXTS[1:], trained._fitted).fit(fewer)
+    with pytest.raises(DataError, match="other data"):
+        FittedSystem(TEXTS[:, :1], trained._fitted).fit(ring)
 
 
 def test_other_code_goes_on_from_no_checkpoint_of_this(

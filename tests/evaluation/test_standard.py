@@ -11,6 +11,7 @@ import pytest
 from llmrec.config import Settings
 from llmrec.errors import ConfigError, DataError, MissingExtraError
 from llmrec.evaluation import (
+    EncoderSystem,
     EvaluationData,
     Interactions,
     Lineup,
@@ -18,10 +19,13 @@ from llmrec.evaluation import (
     ProtocolName,
     Report,
     Sequences,
+    encoders,
+    leave_one_out,
     lineup,
     standard_report,
+    training_interactions,
 )
-from llmrec.retrieval import training
+from llmrec.retrieval import EncoderConfig, TrainingOptions, training
 from tests.evaluation.worlds import ragged
 
 STEPS, USERS = 24, 40
@@ -61,13 +65,33 @@ def report(
 def test_every_report_has_the_baselines_and_compares_the_retriever_with_each() -> None:
     pytest.importorskip("implicit")
     found = report(ring(), seeds=(3, 4), sasrec=True)
-    assert list(found.systems) == ["popularity", "ease", "als", "text", "sasrec", "retriever", "retriever-4"]
-    assert list(found.paired) == [f"retriever-{name}" for name in ("popularity", "ease", "als", "text", "sasrec")]
+    baselines = ["popularity", "ease", "als", "text", "sasrec"]
+    assert list(found.systems) == [*baselines, "retriever", "retriever-4", "control"]
+    assert list(found.paired) == [f"retriever-{name}" for name in (*baselines, "control")]
     for name in ("retriever", "retriever-4", "sasrec"):
         assert (found.systems[name]["ndcg@10"].value or 0) > (found.systems["popularity"]["ndcg@10"].value or 0)
     assert {"rare_items", "cold_items", "short_histories", "side=0", "side=1"} <= set(found.slices)
     assert found.protocol["seeds"] == [3, 4]
     assert "recall@50" in found.systems["ease"]
+
+
+def test_a_shipped_encoder_is_measured_as_the_retriever_and_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = leave_one_out(ring().interactions.by_id())
+    trained = EncoderSystem(vectors_of(ring()), EncoderConfig.of(SETTINGS.encoder), TrainingOptions(epochs=12))
+    trained.fit(training_interactions(split))
+
+    def train(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is trained")
+
+    monkeypatch.setattr(encoders, "train", train)
+    found = report(ring(), shipped=trained._fitted)
+    lists = trained.rank(split.requests, 10)
+    hits = (lists == split.targets.rows[:, None]).any(axis=1).mean()
+    assert found.systems["retriever"]["recall@10"].value == pytest.approx(hits)
+    assert any("trained before" in note for note in found.notes)
+    assert "encoder" not in found.protocol
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

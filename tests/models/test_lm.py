@@ -12,6 +12,7 @@ import transformers
 
 from llmrec.errors import ModelError, ScoringError
 from llmrec.models import ModelSource, Segment, TransformersLM, probing
+from llmrec.models.tree import PromptTree, flat
 
 from .conftest import MakeModel, train_tokenizer
 
@@ -57,8 +58,9 @@ def test_packed_scores_are_those_of_separate_prompts(kind: str, make_model: Make
     config_class, settings = PACKABLE[kind]
     lm = TransformersLM.load(make_model(config_class, **settings), device="cpu", dtype="float32")
     packed, separate = lm.score(*prompt(lm)), lm.score_separately(*prompt(lm))
-    assert lm.packs
-    assert lm.packing_note == ""
+    assert (lm.method, lm.packing_note) == (
+        ("dense", "its attention is not torch's own") if "gemma2" in kind else ("tree", "")
+    )
     assert packed.dtype == np.float32
     assert np.abs(packed - separate).max() < 1e-4
     assert np.ptp(separate) > 0.1  # else agreement means little
@@ -95,9 +97,10 @@ def test_a_model_that_cannot_be_packed_is_scored_separately(
 
 
 @pytest.mark.parametrize("dropped", ["attention_mask", "position_ids"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_that_ignores_its_mask_or_positions_is_found_out(
-    dropped: str, dtype: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+    dropped: str, attention: str, dtype: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = transformers.LlamaModel.forward
 
@@ -106,8 +109,10 @@ def test_a_model_that_ignores_its_mask_or_positions_is_found_out(
         return forward(self, **(given | {dropped: None}), **others)
 
     monkeypatch.setattr(transformers.LlamaModel, "forward", careless)
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "_supports_sdpa", attention == "sdpa")
     lm = TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype=dtype)
-    assert not lm.packs
+    needs_no_mask = (attention, dropped) == ("sdpa", "attention_mask")
+    assert lm.method == ("tree" if needs_no_mask else "separate")
 
 
 def test_prompts_longer_than_the_attention_window_are_scored_separately(make_model: MakeModel) -> None:
@@ -146,6 +151,201 @@ def test_passes_of_any_size_give_the_same_scores(batch_tokens: int, make_model: 
         assert getattr(parts, name)(*prompt(parts)) == pytest.approx(expected, abs=1e-4)
 
 
+KINDS = {
+    "llama": (transformers.LlamaConfig, {}),
+    "qwen3": (transformers.Qwen3Config, {"head_dim": 8}),
+    "read under a mask": (transformers.Gemma2Config, {"head_dim": 8}),
+}
+
+
+def words(lm: TransformersLM, text: str) -> tuple[int, ...]:
+    return tuple(lm.tokenize(Segment(text, trusted=True)))
+
+
+def deep_tree(lm: TransformersLM) -> PromptTree:
+    """A prefix, branches that leave it at different places, and candidates."""
+    asked = tuple(PromptTree(words(lm, f"Offer: {offer} Answer:")) for offer in OFFERS[:3])
+    branch = PromptTree(words(lm, ", Rain Songs"), (PromptTree(words(lm, ", Tea"), asked), *asked[:2]))
+    return PromptTree(words(lm, "A customer took The Silver Harbour"), (branch, *asked))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("batch_tokens", [8, 64, 4096])
+def test_trees_of_any_depth_equal_separate_prompts(kind: str, batch_tokens: int, make_model: MakeModel) -> None:
+    config_class, settings = KINDS[kind]
+    source = make_model(config_class, **settings)
+    lm = TransformersLM.load(source, device="cpu", dtype="float32", batch_tokens=batch_tokens, states_bytes=1 << 20)
+    tree = deep_tree(lm)
+    separate = lm.score_separately([], list(tree.prompts()))
+    for _ in range(2):  # from nothing, and from what was read before
+        assert np.abs(lm.score_trees([tree]) - separate).max() < 1e-4
+    assert np.ptp(separate) > 0.1
+
+
+def test_who_else_is_in_the_pass_does_not_matter(make_model: MakeModel) -> None:
+    lm = TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype="float32")
+    users = [flat(words(lm, f"A customer took {name}"), prompt(lm)[1]) for name in OFFERS[1:5]]
+    together = lm.score_trees(users).reshape(len(users), -1)
+    for user, scores in zip(users, together, strict=True):
+        assert np.abs(lm.score_trees([user]) - scores).max() < 1e-4
+    shuffled = lm.score_trees([users[place] for place in (2, 0, 3, 1)]).reshape(len(users), -1)
+    assert np.array_equal(shuffled, together[[2, 0, 3, 1]])
+
+
+@pytest.fixture
+def remembering(make_model: MakeModel) -> TransformersLM:
+    source = make_model(transformers.LlamaConfig)
+    return TransformersLM.load(source, device="cpu", dtype="float32", states_bytes=1 << 24)
+
+
+@pytest.fixture
+def read_tokens(remembering: TransformersLM) -> list[int]:
+    """How many tokens each forward pass read."""
+    read: list[int] = []
+    remembering.model.model.embed_tokens.register_forward_hook(lambda *given: read.append(given[1][0].numel()))
+    return read
+
+
+def test_the_same_user_pays_for_the_candidates_only(remembering: TransformersLM, read_tokens: list[int]) -> None:
+    prefix, suffixes = prompt(remembering)
+    distinct = sum(map(len, {tuple(suffix) for suffix in suffixes}))
+    cold = remembering.score(prefix, suffixes)
+    assert read_tokens == [len(prefix), distinct]
+    read_tokens.clear()
+    warm = remembering.score(prefix, suffixes[::-1])
+    assert read_tokens == [distinct]
+    assert np.array_equal(warm[::-1], cold)
+
+
+def test_a_new_event_pays_for_what_follows_it_only(remembering: TransformersLM, read_tokens: list[int]) -> None:
+    prefix, suffixes = prompt(remembering)
+    prefix *= 3
+    remembering.score(prefix, suffixes[:1])
+    read_tokens.clear()
+    more = [*prefix, *words(remembering, ", Tea")]
+    scores = remembering.score(more, suffixes)
+    assert read_tokens[0] == len(more) - len(prefix)
+    assert np.abs(scores - remembering.score_separately(more, suffixes)).max() < 1e-4
+
+
+def test_prompts_that_leave_one_prefix_at_different_places_read_it_once(
+    llama: TransformersLM,
+) -> None:
+    prefix, suffixes = prompt(llama)
+    read: list[int] = []
+    llama.model.model.embed_tokens.register_forward_hook(lambda *given: read.append(given[1][0].numel()))
+    branches = [flat(prefix[:cut], suffixes[:2]) for cut in (4, len(prefix), 6, 4)]
+    scores = llama.score_trees(branches)
+    assert read[0] == len(prefix)
+    assert len(read) == 2
+    expected = [llama.score_separately(prefix[:cut], suffixes[:2]) for cut in (4, len(prefix), 6, 4)]
+    assert np.abs(scores - np.concatenate(expected)).max() < 1e-4
+
+
+def test_without_memory_nothing_is_remembered(llama: TransformersLM) -> None:
+    llama.score(*prompt(llama))
+    assert len(llama._states) == 0
+
+
+def test_many_threads_share_what_was_read(remembering: TransformersLM) -> None:
+    prefix, suffixes = prompt(remembering)
+    histories = [[*prefix, *words(remembering, f", {offer}")] for offer in OFFERS]
+    expected = [remembering.score_separately(history, suffixes) for history in histories]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda place: remembering.score(histories[place % 6], suffixes), range(48)))
+    for place, scores in enumerate(found):
+        assert np.abs(scores - expected[place % 6]).max() < 1e-4
+
+
+def test_a_call_that_takes_too_long_is_given_up_and_the_next_one_works(make_model: MakeModel) -> None:
+    lm = TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype="float32", time_limit=30)
+    lm._turns._limit = 0.0
+    with pytest.raises(ScoringError, match="reading the prompt took longer than the 0 seconds") as caught:
+        lm.score(*prompt(lm))
+    assert "ranking.time_limit" in caught.value.hint
+    lm._turns._limit = 30
+    assert np.isfinite(lm.score(*prompt(lm))).all()
+
+
+def test_who_waits_too_long_for_a_turn_gets_none(make_model: MakeModel) -> None:
+    lm = TransformersLM.load(make_model(transformers.LlamaConfig), device="cpu", dtype="float32", time_limit=0.05)
+    with lm._turns.next(), ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lm.score, *prompt(lm))
+        with pytest.raises(ScoringError, match="waiting for its turn took longer"):
+            waiting.result()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_gradients_through_packed_prompts_are_those_of_separate_ones(kind: str, make_model: MakeModel) -> None:
+    config_class, settings = KINDS[kind]
+    lm = TransformersLM.load(make_model(config_class, **settings), device="cpu", dtype="float32")
+    tree = deep_tree(lm)
+
+    def gradients(scores: torch.Tensor) -> list[torch.Tensor]:
+        target = torch.linspace(-1, 1, len(scores))
+        (scores * target).sum().backward()
+        found = [weight.grad.clone() for weight in lm.model.parameters() if weight.grad is not None]
+        lm.model.zero_grad()
+        return found
+
+    packed = gradients(lm._reader.read_dense([tree]))
+    separate = gradients(lm._reader.read_each(list(tree.prompts())))
+    assert len(packed) == len(separate) > 10
+    for one, other in zip(packed, separate, strict=True):
+        assert float((one - other).norm()) <= 1e-4 * float(other.norm())
+
+
+def test_many_users_are_read_in_groups_that_fit_into_memory(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    whole, parts = (
+        TransformersLM.load(source, device="cpu", dtype="float32", batch_tokens=size) for size in (4096, 16)
+    )
+    users = [flat(words(whole, f"A customer took {name}"), prompt(whole)[1]) for name in OFFERS[1:5]]
+    assert np.abs(whole.score_trees(users) - parts.score_trees(users)).max() < 1e-4
+    assert whole.score_trees([]).shape == (0,)
+
+
+def test_a_trial_that_runs_out_of_memory_is_an_error_with_a_next_step(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    source = make_model(transformers.LlamaConfig)
+    monkeypatch.setattr(transformers.LlamaModel, "forward", no_memory)
+    with pytest.raises(ModelError, match="out of memory") as caught:
+        TransformersLM.load(source, device="cpu", dtype="float32")
+    assert caught.value.hint
+
+
+def test_what_is_remembered_is_let_go_where_memory_is_short(
+    remembering: TransformersLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembering.score(*prompt(remembering))
+    assert len(remembering._states) == 1
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(transformers.LlamaModel, "forward", no_memory)
+    with pytest.raises(ScoringError, match="out of memory"):
+        remembering.score(*prompt(remembering))
+    assert len(remembering._states) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_a_gpu_trees_are_read_as_on_the_cpu(dtype: Any, make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    on_cpu = TransformersLM.load(source, device="cpu", dtype="float32")
+    on_gpu = TransformersLM.load(source, device="cuda", dtype=dtype, states_bytes=1 << 20)
+    assert on_gpu.method == "tree"
+    tree = deep_tree(on_cpu)
+    for _ in range(2):
+        gap = np.abs(on_gpu.score_trees([tree]) - on_cpu.score_trees([tree])).max()
+        assert gap < (1e-3 if dtype == "float32" else 0.25)
+
+
 def test_what_the_others_say_does_not_matter(llama: TransformersLM) -> None:
     prefix, suffixes = prompt(llama)
     alone = llama.score(prefix, suffixes[2:3])[0]
@@ -176,11 +376,35 @@ def test_a_start_token_is_put_before_the_prefix(make_model: MakeModel) -> None:
     assert lm.score(prefix, suffixes)[0] == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
 
 
-def test_labels_of_several_tokens_are_refused(make_model: MakeModel) -> None:
+def test_labels_of_several_tokens_are_told_apart_where_they_part(make_model: MakeModel) -> None:
     source = make_model(transformers.LlamaConfig)
-    with pytest.raises(ModelError, match="' Perhaps' is not one token") as caught:
-        TransformersLM.load(source, device="cpu", labels=(" Yes", " Perhaps"))
+    lm = TransformersLM.load(source, device="cpu", dtype="float32", labels=(" Yes, map", " Yes, Tea"))
+    one, other = (words(lm, label) for label in (" Yes, map", " Yes, Tea"))
+    lead = next(place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    prefix, suffixes = prompt(lm)
+    with torch.inference_mode():
+        logits = [lm.model(torch.tensor([[*prefix, *ids, *one[:lead]]])).logits[0, -1] for ids in suffixes]
+    expected = [float(row[one[lead]] - row[other[lead]]) for row in logits]
+    assert lead > 0
+    assert lm.score(prefix, suffixes) == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ModelError, match="does not tell") as caught:
+        TransformersLM.load(source, device="cpu", labels=(" Yes", " Yes, map"))
     assert "labels" in caught.value.hint
+
+
+def test_in_a_chat_the_prompt_is_what_the_user_says(make_model: MakeModel) -> None:
+    chatty = train_tokenizer()
+    chatty.chat_template = "{% for m in messages %}<|start|>{{ m.content }}<|end|>{% endfor %}A:"
+    source = make_model(transformers.LlamaConfig, words=chatty)
+    lm = TransformersLM.load(source, device="cpu", dtype="float32", chat=True, labels=(" Yes", " No"))
+    prefix, suffixes = prompt(lm)
+    (yes,), (no,) = words(lm, " Yes"), words(lm, " No")
+    (start,), (end,) = words(lm, "<|start|>"), words(lm, "<|end|>")
+    with torch.inference_mode():
+        logits = [
+            lm.model(torch.tensor([[start, *prefix, *ids, end, *words(lm, "A:")]])).logits[0, -1] for ids in suffixes
+        ]
+    assert lm.score(prefix, suffixes) == pytest.approx([float(row[yes] - row[no]) for row in logits], abs=1e-4)
 
 
 def test_scores_that_are_not_numbers_are_an_error(llama: TransformersLM) -> None:

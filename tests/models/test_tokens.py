@@ -75,10 +75,40 @@ def test_a_megabyte_is_capped_at_once(smol: Tokens, text: str) -> None:
     assert ids == smol.cap(text[:100_000], 32)[0]
 
 
-def test_an_answer_is_one_token(smol: Tokens) -> None:
-    assert trusted(smol, " Yes") == [smol.single(" Yes")]
-    with pytest.raises(ModelError, match="is not one token of this model but"):
-        smol.single(" Yes indeed")
+def test_answers_part_at_their_first_different_token(smol: Tokens) -> None:
+    (yes,), (no,) = trusted(smol, " Yes"), trusted(smol, " No")
+    assert smol.answers(" Yes", " No") == ((), (yes, no))
+    blank = tuple(trusted(smol, " Yes, indeed"))
+    assert smol.answers(" Yes, indeed", " Yes, no") == (blank[:-1], (blank[-1], trusted(smol, " Yes, no")[-1]))
+
+
+@pytest.mark.parametrize("answers", [(" Yes", " Yes"), (" Yes", " Yes, indeed"), (" Yes, indeed", " Yes")])
+def test_answers_that_do_not_part_are_refused(smol: Tokens, answers: tuple[str, str]) -> None:
+    with pytest.raises(ModelError, match="does not tell"):
+        smol.answers(*answers)
+
+
+def test_in_a_chat_the_template_stands_around_what_is_said(smollm: ModelSource) -> None:
+    tokenizer = load_tokenizer(smollm)
+    tokens = Tokens(tokenizer, chat=True)
+    said = tokens.ids(Segment("Is it tea?", trusted=True))
+    expected = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Is it tea?"}], add_generation_prompt=True, return_dict=False
+    )
+    assert [*tokens.start, *said, *tokens.end] == expected
+
+
+def test_without_a_usable_chat_template_a_chat_is_refused(smollm: ModelSource) -> None:
+    tokenizer = load_tokenizer(smollm)
+    for template, reason in (
+        (None, "no chat template"),
+        ("{{ raise_exception('no user') }}", "template fails: no user"),
+        ("{{ messages[0].content | upper }}", "as it is"),
+    ):
+        tokenizer.chat_template = template
+        with pytest.raises(ModelError, match=reason) as caught:
+            Tokens(tokenizer, chat=True)
+        assert "models.chat_template" in caught.value.hint
 
 
 def test_threads_do_not_unsplit_each_others_control_tokens(smol: Tokens) -> None:
@@ -94,5 +124,5 @@ def test_unknown_words_of_foreign_text_keep_their_place() -> None:
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokens = Tokens(PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]"))
     assert foreign(tokens, "rake zebra pan") == [1, 0, 2]
-    with pytest.raises(ModelError, match="not one token"):
-        tokens.single("zebra")
+    with pytest.raises(ModelError, match="does not tell"):
+        tokens.answers("rake", "zebra")

@@ -1,5 +1,6 @@
 """What the model is asked: within the budget, oldest events cut first, the question never."""
 
+import itertools
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -70,6 +71,16 @@ def test_trimming_takes_the_oldest_first_and_never_the_question() -> None:
     assert len(shared.ids) <= 45
     asked.score(shared, [ITEMS["c"]])
     assert "answer yes or no" in model.prompts[0]
+
+
+def test_a_long_history_keeps_its_beginning_while_events_are_added() -> None:
+    asked = ranker(OverlapLanguageModel(), history_tokens=230)
+    prompts = [asked.shared(history(*("ab" * 40)[:length]), ITEMS) for length in range(60, 80)]
+    assert all(20 <= len(prompt.lines) < 60 and len(prompt.ids) <= 230 for prompt in prompts)
+    goes_on = [new.lines[: len(old.lines)] == old.lines for old, new in itertools.pairwise(prompts)]
+    assert goes_on.count(False) == 4  # of 19 additions
+    all_that_fits = asked.shared(history(*"ababababababababababababa"), ITEMS)
+    assert len(all_that_fits.lines) == 25
 
 
 def test_with_no_room_at_all_the_question_is_still_asked() -> None:
