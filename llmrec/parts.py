@@ -219,6 +219,7 @@ class Parts:
             device=models.device,
             dtype=models.dtype,
             chat=models.chat_template,
+            compile=models.compile,
             batch_tokens=ranking.batch_tokens,
             states_bytes=ranking.prefix_cache_mb << 20,
             time_limit=ranking.time_limit,

@@ -12,7 +12,7 @@ import torch
 
 from llmrec.errors import ScoringError
 
-__all__ = ["Turns"]
+__all__ = ["Turns", "blocks_of"]
 
 
 class Turns:
@@ -28,7 +28,7 @@ class Turns:
         self._limit = limit
         self._deadline = float("inf")
         if limit is not None:
-            for layer in _layers(model):
+            for layer in blocks_of(model):
                 layer.register_forward_pre_hook(self._look_at_the_clock)
 
     @contextmanager
@@ -59,6 +59,6 @@ class Turns:
         )
 
 
-def _layers(model: Any) -> list[Any]:
+def blocks_of(model: Any) -> list[Any]:
     """The blocks that a model runs one after the other: its outermost list of modules."""
     return list(next((module for module in model.modules() if isinstance(module, torch.nn.ModuleList)), []))

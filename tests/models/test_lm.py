@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,7 @@ import transformers
 
 from llmrec.errors import ModelError, ScoringError
 from llmrec.models import ModelSource, Segment, TransformersLM, probing
+from llmrec.models import lm as lm_module
 from llmrec.models.tree import PromptTree, flat
 
 from .conftest import MakeModel, train_tokenizer
@@ -331,6 +333,29 @@ def test_what_is_remembered_is_let_go_where_memory_is_short(
     with pytest.raises(ScoringError, match="out of memory"):
         remembering.score(*prompt(remembering))
     assert len(remembering._states) == 0
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own
+def test_compiled_it_gives_the_same_scores(make_model: MakeModel) -> None:
+    source = make_model(transformers.LlamaConfig)
+    lm, compiled = (TransformersLM.load(source, device="cpu", dtype="float32", compile=way) for way in (False, True))
+    for offers in (OFFERS, OFFERS[:2]):
+        assert np.abs(compiled.score(*prompt(lm, offers)) - lm.score(*prompt(lm, offers))).max() < 1e-4
+    assert all(block.mlp._compiled_call_impl for block in compiled.model.model.layers)
+
+
+def test_what_cannot_be_compiled_is_an_error_with_a_next_step(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no compiler")
+
+    source = make_model(transformers.LlamaConfig)
+    monkeypatch.setattr(lm_module, "compile_blocks", lambda model: setattr(model.base_model, "forward", no_compiler))
+    with pytest.raises(ModelError, match="cannot be compiled: no compiler") as caught:
+        TransformersLM.load(source, device="cpu", compile=True)
+    assert "models.compile" in caught.value.hint
 
 
 @pytest.mark.gpu
