@@ -17,13 +17,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.files import replace_file
 from llmrec.models import choose_device
-from llmrec.ranking import Fusion, Ranker, fit_fusion, judge
+from llmrec.ranking import Fusion, HeldOutRequest, Ranker, fit_fusion, judge
 from llmrec.records import Event, History
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
@@ -33,6 +35,7 @@ from llmrec.retrieval import (
     EncoderConfig,
     EncoderFit,
     EncoderTraining,
+    Evidence,
     FittedEncoder,
     Popularity,
     Retriever,
@@ -41,7 +44,9 @@ from llmrec.retrieval import (
     TrainingOptions,
     count_groups,
     fit_encoder,
+    fit_weights,
 )
+from llmrec.retrieval.evidence import FEATURES, level_shift
 
 __all__ = ["Fit"]
 
@@ -92,12 +97,15 @@ class Fit:
         # No text encoder: who is asked about here has a history.
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
         retriever = Retriever(self.catalogue, space, cold)
+        requests = judge(self._held_out(fitted.held_out if fitted else None), retriever, retrieval.candidates)
         parts: dict[str, object] = {
-            "fusion.json": self._fusion(retriever, fitted.held_out if fitted else None).to_dict(),
             "popularity.json": taken.counts,
             "groups.json": [asdict(group) for group in taken.groups],
-            **(fitted.encoder.to_parts() if fitted else {}),
         }
+        if fitted:
+            requests, evidence = _evidence(behaviour, fitted, requests, retriever)
+            parts |= {**fitted.encoder.to_parts(), **evidence.to_parts()}
+        parts["fusion.json"] = self._fusion(requests, space.prior_weight).to_dict()
         release = releases.create(parts, self._manifest(prompt, snapshot, fitted.training if fitted else None))
         self.checkpoint.unlink(missing_ok=True)
         self._interrupted.unlink(missing_ok=True)
@@ -153,8 +161,7 @@ class Fit:
     def _teaches(self, event: Event, snapshot: int) -> bool:
         return event.is_taking and event.item_id in self.catalogue.items and (event.sequence or 0) <= snapshot
 
-    def _fusion(self, retriever: Retriever, held_out: Sequence[str] | None) -> Fusion:
-        requests = judge(self._held_out(held_out), retriever, self.settings.retrieval.candidates)
+    def _fusion(self, requests: Sequence[HeldOutRequest], prior_retrieval: float) -> Fusion:
         hits = [request for request in requests if request.taken is not None]
         asked = hits
         if self.ranker is not None:
@@ -165,7 +172,7 @@ class Fit:
             [request.judged() for request in asked],
             [request.judged() for request in hits],
             requests=len(requests),
-            prior_retrieval=retriever.space.prior_weight,
+            prior_retrieval=prior_retrieval,
         )
 
     def _held_out(self, held_out: Sequence[str] | None) -> Iterator[History]:
@@ -203,3 +210,52 @@ class Fit:
             "metrics": {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch} if training else {},
             "parent": self.store.alias("rank"),
         }
+
+
+def _evidence(
+    behaviour: Sequence[Sequence[Event]], fitted: EncoderFit, requests: Sequence[HeldOutRequest], retriever: Retriever
+) -> tuple[list[HeldOutRequest], Evidence]:
+    """Count behaviour, and weigh the counts on requests whose answers neither they nor the encoder have seen.
+
+    Returns:
+        The requests, ordered by evidence that has not seen their answers; and the evidence that has seen everything.
+    """
+    item_ids, held_out = fitted.encoder.item_ids, set(fitted.held_out)
+    rows = {item_id: row for row, item_id in enumerate(item_ids)}
+    sequences = [np.array([rows[str(event.item_id)] for event in events]) for events in behaviour]
+    asked = [events[0].user_id in held_out for events in behaviour]
+    before = [one[:-1] if of_one else one for one, of_one in zip(sequences, asked, strict=True)]
+    unseen = Evidence.of(item_ids, before)
+    features = [_features(request, retriever, unseen) for request in requests]
+    unseen = unseen.weighed(*_fitted_weights(requests, features))
+    rescored = [
+        request if of_one is None else request.rescored(unseen.rescored(of_one[:, 0], of_one[:, 1:]))
+        for request, of_one in zip(requests, features, strict=True)
+    ]
+    return rescored, Evidence.of(item_ids, sequences).weighed(unseen.weights, unseen.shift)
+
+
+def _features(request: HeldOutRequest, retriever: Retriever, evidence: Evidence) -> NDArray[np.float64] | None:
+    """The encoder's score of each candidate and the evidence on it, [candidates, features]."""
+    item_ids = [candidate.item.item_id for candidate in request.candidates]
+    found = retriever.features(request.before, item_ids, evidence)
+    return None if found is None else np.column_stack([[one.score for one in request.candidates], found])
+
+
+def _fitted_weights(
+    requests: Sequence[HeldOutRequest], features: Sequence[NDArray[np.float64] | None]
+) -> tuple[NDArray[np.float64], float]:
+    """Weights and shift, from the requests whose item was among the candidates."""
+    hits = [
+        (of_one, request.taken)
+        for request, of_one in zip(requests, features, strict=True)
+        if of_one is not None and request.taken is not None
+    ]
+    longest, width = max((len(of_one) for of_one, _ in hits), default=0), 1 + len(FEATURES)
+    listed = np.array([np.arange(longest) < len(of_one) for of_one, _ in hits], dtype=np.bool_).reshape(
+        len(hits), longest
+    )
+    padded = [np.pad(of_one, ((0, longest - len(of_one)), (0, 0))) for of_one, _ in hits]
+    lists = np.array(padded, dtype=np.float64).reshape(len(hits), longest, width)
+    weights = fit_weights(lists, np.array([taken for _, taken in hits], dtype=np.int64), listed)
+    return weights, level_shift(lists, weights, listed)

@@ -23,6 +23,7 @@ from llmrec.retrieval import (
     CatalogueKeeper,
     ColdStart,
     EncodedSpace,
+    Evidence,
     FittedEncoder,
     Popularity,
     Retriever,
@@ -51,6 +52,7 @@ class Live:
         taken: Events on each item when it was made, by everybody and by groups of users.
         popularity: Everybody's, from 0 to 1.
         encoder: Its sequence encoder; None where it goes by texts alone.
+        evidence: What orders the encoder's candidates; releases of an earlier version have none.
     """
 
     release: Release
@@ -58,6 +60,7 @@ class Live:
     taken: Popularity
     popularity: Mapping[str, float]
     encoder: FittedEncoder | None
+    evidence: Evidence | None
 
     @classmethod
     def load(cls, release: Release) -> Live:
@@ -68,7 +71,8 @@ class Live:
         """
         taken = popularity_of(release)
         fusion = Fusion.from_dict(release.part("fusion.json"))
-        return cls(release, fusion, taken, relative_popularity(taken.counts), encoder_of(release))
+        popularity = relative_popularity(taken.counts)
+        return cls(release, fusion, taken, popularity, encoder_of(release), evidence_of(release))
 
 
 class Parts:
@@ -140,7 +144,7 @@ class Parts:
         known = self._scorers
         if known is None or known[0] != version:
             known = self._made_scorers(version, live, catalogue)
-        return Retriever(catalogue, *known[1:], context)
+        return Retriever(catalogue, *known[1:], context, live.evidence)
 
     def _made_scorers(self, version: tuple[str, int], live: Live, catalogue: Catalogue) -> _Scorers:
         with self._loading:  # of many requests that find them missing, one makes them
@@ -231,6 +235,13 @@ def encoder_of(release: Release) -> FittedEncoder | None:
     if "encoder.json" not in release.manifest["files"]:
         return None
     return FittedEncoder.from_parts(release.read("encoder.safetensors"), release.part("encoder.json"))
+
+
+def evidence_of(release: Release) -> Evidence | None:
+    """What orders the encoder's candidates; None where there is no encoder, or the release knows of none."""
+    if "evidence.json" not in release.manifest["files"]:
+        return None
+    return Evidence.from_parts(release.read("evidence.safetensors"), release.part("evidence.json"))
 
 
 def popularity_of(release: Release) -> Popularity:

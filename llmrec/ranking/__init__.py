@@ -1,6 +1,6 @@
 """From candidates to an order: prompts, the language model's opinion, fusion."""
 
-from llmrec.ranking.calibration import judge
+from llmrec.ranking.calibration import HeldOutRequest, judge
 from llmrec.ranking.fused import FusedRanker, Ranking
 from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
 from llmrec.ranking.prompts import PromptLibrary
@@ -9,6 +9,7 @@ from llmrec.ranking.ranker import Ranker, SharedPrompt
 __all__ = [
     "FusedRanker",
     "Fusion",
+    "HeldOutRequest",
     "JudgedList",
     "PromptLibrary",
     "Ranker",

@@ -38,6 +38,12 @@ class HeldOutRequest:
         scores, _ = ranker.score(shared, [candidate.item for candidate in self.candidates])
         return replace(self, llm=scores)
 
+    def rescored(self, scores: NDArray[np.float64]) -> HeldOutRequest:
+        """The same candidates with other scores, best first."""
+        order = np.argsort(-scores, kind="stable").tolist()
+        candidates = tuple(Candidate(self.candidates[place].item, float(scores[place])) for place in order)
+        return replace(self, candidates=candidates, taken=None if self.taken is None else order.index(self.taken))
+
     def judged(self) -> JudgedList:
         """The scores alone; only for a request whose item was among the candidates."""
         assert self.taken is not None

@@ -10,9 +10,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmrec.records import AttributeValue, Candidate, Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.cold import ColdStart
+from llmrec.retrieval.evidence import Evidence, text_weights
 from llmrec.retrieval.index import inner_products
 from llmrec.retrieval.spaces import Query, Space
 
@@ -45,6 +49,7 @@ class Retriever:
         space: Vectors of the items and of histories.
         cold: Scores for those whose history has no vector.
         context: The situation of the request; it is read for them alone.
+        evidence: Orders what the space proposes; None: the space's own scores do.
     """
 
     def __init__(
@@ -53,8 +58,10 @@ class Retriever:
         space: Space,
         cold: ColdStart,
         context: Mapping[str, AttributeValue] = MappingProxyType({}),
+        evidence: Evidence | None = None,
     ) -> None:
         self.catalogue = catalogue
+        self._evidence = evidence
         self.space = space
         self._cold = cold
         self._context = context
@@ -69,7 +76,8 @@ class Retriever:
             return self._retrieval(self._cold.best(scores, k, among=among, excluded=excluded), path)
         offset = self.space.offset(query.vector)
         found = self.space.index.search(query.vector, k, among=among, excluded=excluded)
-        return self._retrieval([(item_id, score + offset) for item_id, score in found], "history", query)
+        scored = self._with_evidence([(item_id, score + offset) for item_id, score in found], query)
+        return self._retrieval(sorted(scored, key=lambda one: -one[1]), "history", query)
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
         """The given items with the score `retrieve` would give them, in the order given."""
@@ -81,7 +89,7 @@ class Retriever:
         offset = self.space.offset(query.vector)
         found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
         scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
-        return self._retrieval(scored, "history", query)
+        return self._retrieval(self._with_evidence(scored, query), "history", query)
 
     def reads(self, history: History) -> tuple[Event, ...]:
         """The events that the scores rest on: without any other one they are the same."""
@@ -89,6 +97,34 @@ class Retriever:
         if query is None:
             return self._cold.reads(history, self._context)
         return tuple(event for event, _ in query.attention)
+
+    def with_evidence(self, evidence: Evidence | None) -> Retriever:
+        """The same with other evidence."""
+        return Retriever(self.catalogue, self.space, self._cold, self._context, evidence)
+
+    def features(self, history: History, item_ids: Sequence[str], evidence: Evidence) -> NDArray[np.float64] | None:
+        """What speaks for items beside a history, float64 [items, features]; None where it says nothing about any."""
+        query = self.space.query(history)
+        return None if query is None else self._features(item_ids, query, evidence)
+
+    def _features(self, item_ids: Sequence[str], query: Query, evidence: Evidence) -> NDArray[np.float64]:
+        taken = [str(event.item_id) for event, _ in query.attention]
+        texts = self.catalogue.index
+        told = inner_products(texts.vectors_of(taken).T, text_weights(len(taken)))
+        length = float(np.linalg.norm(told)) or 1.0
+        rows = [evidence.rows[item_id] for item_id in taken if item_id in evidence.rows]
+        return evidence.features(
+            np.array(rows, dtype=np.int64),
+            np.array([evidence.rows.get(item_id, -1) for item_id in item_ids], dtype=np.int64),
+            inner_products(texts.vectors_of(item_ids), told / length).astype(np.float64),
+        )
+
+    def _with_evidence(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
+        if self._evidence is None or not scored:
+            return scored
+        item_ids, scores = zip(*scored, strict=True)
+        features = self._features(item_ids, query, self._evidence)
+        return list(zip(item_ids, self._evidence.rescored(np.array(scores), features).tolist(), strict=True))
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
         candidates = tuple(Candidate(self.catalogue.items[item_id], score) for item_id, score in scored)

@@ -1,0 +1,176 @@
+"""What training behaviour and texts say of an item beside a history, without any network.
+
+How often the item comes soon after those of the history, how popular it is, and how near its text is to theirs: a
+linear layer over these and the encoder's score orders candidates better than the encoder alone (MovieLens-100K: N@10
+.126 against .112, LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+from scipy.special import log_softmax, logsumexp, softmax
+
+__all__ = ["FEATURES", "Evidence", "fit_weights", "level_shift", "text_weights"]
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+FEATURES = ("follows_newest", "follows_recent", "popularity", "text")
+
+_STEPS_AFTER = (1.0, 0.5, 0.25, 0.125)
+"""What it counts that an item comes one, two, three, four events after another."""
+_HALF_LIVES = (1.0, 4.0)
+_TEXT_HALF_LIFE = 3.0
+_SMOOTHING = 20.0
+"""Events after an item that are granted to none: of a few nothing follows with certainty."""
+_FLOOR = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Counts of training behaviour, and what they weigh.
+
+    Args:
+        item_ids: The items, by row.
+        preceded: What share of all that comes soon after an item (column) is this one (row), sparse [items, items].
+        counts: Events on each item, float64 [items].
+        weights: Of the encoder's score and of each of `FEATURES`, float64 [5]; the encoder's score alone by default.
+        shift: Added to every score, so that scores stay log chances on the whole.
+    """
+
+    item_ids: tuple[str, ...]
+    preceded: csr_matrix
+    counts: Floats
+    weights: Floats = field(default_factory=lambda: np.array([1.0, *np.zeros(len(FEATURES))]))
+    shift: float = 0.0
+    rows: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Know the items by their ids."""
+        object.__setattr__(self, "rows", {item_id: row for row, item_id in enumerate(self.item_ids)})
+
+    @classmethod
+    def of(cls, item_ids: Sequence[str], sequences: Iterable[NDArray[np.integer]]) -> Evidence:
+        """Count.
+
+        Args:
+            item_ids: The items, by row.
+            sequences: What each user took, oldest first, as rows.
+        """
+        parts = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
+        items, total = len(item_ids), csr_matrix((len(item_ids), len(item_ids)))
+        for step, weight in enumerate(_STEPS_AFTER, 1):
+            earlier = np.concatenate([part[:-step] for part in parts] or [np.zeros(0, np.int64)])
+            later = np.concatenate([part[step:] for part in parts] or [np.zeros(0, np.int64)])
+            total = total + csr_matrix((np.full(len(later), weight), (later, earlier)), shape=(items, items))
+        shares = 1 / (np.asarray(total.sum(axis=0)).reshape(-1) + _SMOOTHING)
+        rows = np.concatenate(parts or [np.zeros(0, np.int64)])
+        counts = np.bincount(rows, minlength=items).astype(np.float64)
+        return cls(tuple(item_ids), csr_matrix(total.multiply(shares[None, :])), counts)
+
+    def weighed(self, weights: Floats, shift: float = 0.0) -> Evidence:
+        """The same counts with other weights."""
+        return replace(self, weights=weights, shift=shift)
+
+    def features(self, history: Rows, listed: Rows, cosines: Floats) -> Floats:
+        """What speaks for items, float64 [items listed, features].
+
+        Args:
+            history: What the user took, as rows, oldest first.
+            listed: The items, as rows; -1: an item that was not there when behaviour was counted.
+            cosines: Between each one's text and the history's, [items listed].
+        """
+        ages = np.arange(len(history))[::-1]
+        decayed = np.zeros((len(self.item_ids), len(_HALF_LIVES)))
+        for column, half_life in enumerate(_HALF_LIVES):
+            np.add.at(decayed[:, column], history, np.power(0.5, ages / half_life))
+        known = listed >= 0
+        follows, counts = np.zeros((len(listed), len(_HALF_LIVES))), np.zeros(len(listed))
+        follows[known] = self.preceded[listed[known]] @ decayed
+        counts[known] = self.counts[listed[known]]
+        return np.column_stack([np.log(follows + _FLOOR), np.log1p(counts), cosines])
+
+    def rescored(self, scores: Floats, features: Floats) -> Floats:
+        """The encoder's scores with all that speaks for the items, float64 [items]."""
+        rescored: Floats = scores * self.weights[0] + features @ self.weights[1:] + self.shift
+        return rescored
+
+    def to_parts(self) -> dict[str, object]:
+        """Files of a release."""
+        arrays = {
+            "data": self.preceded.data.astype(np.float32),
+            "indices": self.preceded.indices.astype(np.int32),
+            "indptr": self.preceded.indptr.astype(np.int64),
+            "counts": self.counts,
+            "weights": np.append(self.weights, self.shift),
+        }
+        return {"evidence.safetensors": save_arrays(arrays), "evidence.json": {"item_ids": self.item_ids}}
+
+    @classmethod
+    def from_parts(cls, data: bytes, about: Mapping[str, Any]) -> Evidence:
+        """The inverse of `to_parts`."""
+        arrays, item_ids = load_arrays(data), tuple(about["item_ids"])
+        shape = (len(item_ids), len(item_ids))
+        preceded = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+        *weights, shift = arrays["weights"].tolist()
+        return cls(item_ids, preceded, arrays["counts"], np.array(weights), shift)
+
+
+def text_weights(events: int) -> NDArray[np.float32]:
+    """What each event's text counts in the history's, oldest first, float32 [events]."""
+    return np.power(0.5, np.arange(events)[::-1] / _TEXT_HALF_LIFE, dtype=np.float32)
+
+
+def fit_weights(features: Floats, targets: Rows, listed: NDArray[np.bool_]) -> Floats:
+    """The weights that make the targets likeliest within their lists; without any list the first feature alone counts.
+
+    A softmax over each list. Before any list speaks, a weight is the first feature's alone, give or take what one
+    standard deviation of its feature is worth one (a normal prior): a few lists change little.
+
+    Args:
+        features: [n, items, features], the encoder's score first.
+        targets: The place of each list's target, [n].
+        listed: Which places hold an item, [n, items].
+    """
+    alone = np.array([1.0, *np.zeros(features.shape[-1] - 1)])
+    if not len(targets):
+        return alone
+    spread = features[listed].std(axis=0)
+    spread[spread == 0] = 1.0
+    scaled, start, rows = features / spread, alone * spread, np.arange(len(targets))
+    penalty = 1 / (2 * len(targets))
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        logits, away = np.where(listed, scaled @ weights, -np.inf), weights - start
+        chances = softmax(logits, axis=1)
+        chances[rows, targets] -= 1
+        slope = np.einsum("nk,nkf->f", chances, scaled) / len(rows) + 2 * penalty * away
+        return float(-log_softmax(logits, axis=1)[rows, targets].mean() + penalty * away @ away), slope
+
+    fitted: Floats = minimize(loss, start, jac=True, method="L-BFGS-B").x / spread
+    return fitted
+
+
+def level_shift(features: Floats, weights: Floats, listed: NDArray[np.bool_]) -> float:
+    """What the first feature's chances of whole lists fall by under the weights, on average: what is to be added.
+
+    Args:
+        features: [n, items, features].
+        weights: [features].
+        listed: Which places hold an item, [n, items].
+    """
+    if not len(features):
+        return 0.0
+    before, after = (
+        logsumexp(np.where(listed, scores, -np.inf), axis=1) for scores in (features[:, :, 0], features @ weights)
+    )
+    return float(np.mean(before - after))
