@@ -44,9 +44,8 @@ from llmrec.retrieval import (
     TrainingOptions,
     count_groups,
     fit_encoder,
-    fit_weights,
 )
-from llmrec.retrieval.evidence import FEATURES, level_shift
+from llmrec.retrieval.evidence import FEATURES
 
 __all__ = ["Fit"]
 
@@ -227,12 +226,12 @@ def _evidence(
     before = [one[:-1] if of_one else one for one, of_one in zip(sequences, asked, strict=True)]
     unseen = Evidence.of(item_ids, before)
     features = [_features(request, retriever, unseen) for request in requests]
-    unseen = unseen.weighed(*_fitted_weights(requests, features))
+    unseen = unseen.weighed(*_hits(requests, features))
     rescored = [
         request if of_one is None else request.rescored(unseen.rescored(of_one[:, 0], of_one[:, 1:]))
         for request, of_one in zip(requests, features, strict=True)
     ]
-    return rescored, Evidence.of(item_ids, sequences).weighed(unseen.weights, unseen.shift)
+    return rescored, unseen.recounted(sequences)
 
 
 def _features(request: HeldOutRequest, retriever: Retriever, evidence: Evidence) -> NDArray[np.float64] | None:
@@ -242,20 +241,17 @@ def _features(request: HeldOutRequest, retriever: Retriever, evidence: Evidence)
     return None if found is None else np.column_stack([[one.score for one in request.candidates], found])
 
 
-def _fitted_weights(
+def _hits(
     requests: Sequence[HeldOutRequest], features: Sequence[NDArray[np.float64] | None]
-) -> tuple[NDArray[np.float64], float]:
-    """Weights and shift, from the requests whose item was among the candidates."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Lists whose item was among the candidates, padded to the longest: features, places taken, places that count."""
     hits = [
         (of_one, request.taken)
         for request, of_one in zip(requests, features, strict=True)
         if of_one is not None and request.taken is not None
     ]
     longest, width = max((len(of_one) for of_one, _ in hits), default=0), 1 + len(FEATURES)
-    listed = np.array([np.arange(longest) < len(of_one) for of_one, _ in hits], dtype=np.bool_).reshape(
-        len(hits), longest
-    )
+    listed = np.array([np.arange(longest) < len(of_one) for of_one, _ in hits], dtype=np.bool_)
     padded = [np.pad(of_one, ((0, longest - len(of_one)), (0, 0))) for of_one, _ in hits]
     lists = np.array(padded, dtype=np.float64).reshape(len(hits), longest, width)
-    weights = fit_weights(lists, np.array([taken for _, taken in hits], dtype=np.int64), listed)
-    return weights, level_shift(lists, weights, listed)
+    return lists, np.array([taken for _, taken in hits], dtype=np.int64), listed.reshape(len(hits), longest)

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, Qwen3Config
 
-from llmrec.errors import LlmrecError
+from llmrec.errors import ConfigError, LlmrecError
 from llmrec.evaluation import describe_environment, require_plots
 from llmrec.files import replace_file
 from llmrec.models import ModelSource, TransformersLM, attention, choose_device, choose_dtype, flat, resolve
@@ -317,10 +317,13 @@ def load(options: argparse.Namespace) -> tuple[Bench, CrossEncoderRival | None]:
     source = resolve(BASE, "language-model")
     tokenizer = load_tokenizer(source)
     how: dict[str, Any] = {"batch_tokens": options.batch_tokens, "states_bytes": STATES}
+    if options.compile and options.architecture:
+        raise ConfigError("a random model is timed as it is", hint="drop --compile, or drop --architecture")
     if options.architecture is not None:
         model = random_model(options.architecture, choose_device(options.device), options.dtype)
         return Bench(TransformersLM(source, model, Tokens(tokenizer), (" Yes", " No"), **how), tokenizer), None
-    bench = Bench(TransformersLM.load(source, device=options.device, dtype=options.dtype, **how), tokenizer)
+    how |= {"device": options.device, "dtype": options.dtype, "compile": options.compile}
+    bench = Bench(TransformersLM.load(source, **how), tokenizer)
     try:
         return bench, CrossEncoderRival(source, bench)
     except ImportError:
@@ -345,6 +348,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--architecture", choices=list(ARCHITECTURES), help="random weights; else the default model")
     made.add_argument("--device", default="auto")
     made.add_argument("--dtype", choices=["auto", "bfloat16", "float32"], default="auto")
+    made.add_argument("--compile", action="store_true", help="compile the model's blocks first")
     made.add_argument("--batch-tokens", type=int, default=4096)
     made.add_argument("--no-growth", action="store_true", help="leave out how cost grows")
     made.add_argument("--largest", type=int, default=1024, help="of the growth's prefixes and numbers of candidates")

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec import Event, Item, Recommender
+from llmrec import Event, History, Item, Recommender, parts
 from llmrec.errors import ConfigError, ReleaseError
 from llmrec.fitting import Fit
 from llmrec.parts import evidence_of
-from llmrec.ranking import Fusion
+from llmrec.ranking import Fusion, HeldOutRequest
 from llmrec.retrieval import Retriever, training
+from llmrec.retrieval.training import validation_users
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 
 STEPS = 10
@@ -75,19 +76,76 @@ def test_what_follows_what_orders_the_candidates_of_a_weak_encoder(tmp_path: Pat
         assert right(with_it) > 0.9 > right(without)
         listed = with_it.retrieve(histories[0], 10).candidates
         again = with_it.score(histories[0], [one.item.item_id for one in listed]).candidates
-        assert [one.score for one in again] == pytest.approx([one.score for one in listed])
+        assert [one.score for one in again] == pytest.approx([one.score for one in listed], abs=1e-4)
         assert [one.score for one in listed] == sorted((one.score for one in listed), reverse=True)
         causes = rec.explain("u0", wanted[0]).evidence
         newest = histories[0].events[-1].item_id
         assert causes[0].item_id == newest  # what it follows carries it
 
 
-def test_a_release_without_evidence_orders_by_the_encoder_alone(courses: Recommender) -> None:
-    release = courses.fit()
-    live = courses._parts.live()
+def test_a_release_without_evidence_orders_by_the_encoder_alone(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courses.fit()
+    live, catalogue, history = courses._parts.live(), courses.catalogue(), courses.history("u1")
+    alone = courses._parts.retriever(live, catalogue, {}).with_evidence(None).retrieve(history, 10).candidates
+    files = courses.releases.champion().manifest["files"]  # type: ignore[union-attr]
+    assert evidence_of(courses.releases.champion()) is not None  # type: ignore[arg-type]
+    monkeypatch.setattr(parts, "evidence_of", lambda _: None)
+    with Recommender.open(courses.workspace.root, **PARTS) as rec:
+        found = rec.recommend("u1", llm=False, filter_seen=False).items
+    assert [one.item.item_id for one in found] == [one.item.item_id for one in alone]
+    assert {"evidence.json", "evidence.safetensors"} <= set(files)
+
+
+def test_answers_of_the_held_out_are_in_no_count_that_weighs(courses: Recommender) -> None:
+    """Their newest events contradict all others: were they counted, what follows would look certain."""
+    held = validation_users([5] * 40, [f"u{user}" for user in range(40)])
+    for user in held:
+        last = int(str(courses.history(f"u{user}").events[-1].item_id)[1:])
+        courses.add_events([Event(f"u{user}", f"s{(last + 5) % STEPS}")])
+    courses.fit()
+    evidence = courses._parts.live().evidence
+    assert evidence is not None
+    assert max(evidence.weights[1:3]) < 0.1
+    # In what is served they count: the step after a leap of five is met.
+    leap = evidence.preceded[evidence.rows["s5"], evidence.rows["s0"]]
+    assert leap > 0
+
+
+def test_events_are_read_oldest_first(courses: Recommender) -> None:
+    courses.fit()
+    live, catalogue = courses._parts.live(), courses.catalogue()
     assert live.evidence is not None
-    del release.manifest["files"]["evidence.json"]
-    assert evidence_of(release) is None
+    history = History(events=(Event("x", "s7"), Event("x", "s2")))
+    found = courses._parts.retriever(live, catalogue, {}).features(history, ["s3", "s8"], live.evidence)
+    assert found is not None
+    assert found[0, 0] > found[1, 0] + 0.5  # s3 follows the newest, s8 the one before
+
+
+def test_the_opinions_are_weighed_on_the_scores_that_are_served(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[HeldOutRequest] = []
+    real = Fit._fusion
+
+    def seen(fit: Fit, requests: list[HeldOutRequest], prior: float) -> Fusion:
+        given.extend(requests)
+        return real(fit, requests, prior)
+
+    monkeypatch.setattr(Fit, "_fusion", seen)
+    courses.fit()
+    live = courses._parts.live()
+    retriever = courses._parts.retriever(live, courses.catalogue(), {})
+    request = given[0]
+    ids = [one.item.item_id for one in request.candidates]
+    served, alone = (
+        np.array([one.score for one in some.score(request.before, ids).candidates])
+        for some in (retriever, retriever.with_evidence(None))
+    )
+    weighed = np.array([one.score for one in request.candidates])
+    assert np.abs(weighed - served).mean() < np.abs(weighed - alone).mean()
+    assert weighed.tolist() == sorted(weighed, reverse=True)
 
 
 def test_a_new_item_is_retrievable_without_a_fit(courses: Recommender) -> None:

@@ -13,12 +13,10 @@ from llmrec.errors import NotFittedError
 from llmrec.evaluation.encoders import FittedSystem
 from llmrec.evaluation.interactions import Floats, Interactions, Rows, Sequences
 from llmrec.evaluation.protocols import Requests
-from llmrec.retrieval.evidence import FEATURES, Evidence, fit_weights, text_weights
+from llmrec.retrieval.evidence import FEATURES, Evidence, text_weights
 from llmrec.retrieval.training import validation_users
 
 __all__ = ["Control"]
-
-_LISTED = 50
 
 
 class Control:
@@ -27,14 +25,24 @@ class Control:
     Args:
         retriever: The system whose lists are reranked; it is fitted before this one.
         vectors: The text vector of each item row, float32 [items, dimension]; None: texts do not count.
+        candidates: How many of its items are reranked.
+        name: What the report calls it.
     """
 
-    name = "control"
-
-    def __init__(self, retriever: FittedSystem, vectors: NDArray[np.float32] | None) -> None:
+    def __init__(
+        self,
+        retriever: FittedSystem,
+        vectors: NDArray[np.float32] | None,
+        *,
+        candidates: int = 50,
+        name: str = "control",
+    ) -> None:
+        self.name = name
+        self._candidates = candidates
         self._retriever = retriever
         self._vectors = None if vectors is None else _unit(vectors)
         self.evidence: Evidence | None = None
+        self._met: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     def fit(self, training: Interactions) -> None:
         """Fit the weights on the events that the retriever held out, with counts that have not seen them either."""
@@ -43,34 +51,42 @@ class Control:
         known = sequences.lengths.copy()
         known[held] -= 1
         before = sequences.between(np.zeros_like(known), known)
+        self._met = training.item_counts > 0
         self.evidence = Evidence.of(training.item_ids, before)
         lists, features = self._features(Requests(held, before.take(held)))
         found = lists == sequences.between(known, known + 1).take(held).rows[:, None]
         hit = found.any(axis=1)
-        weights = fit_weights(features[hit], found[hit].argmax(axis=1), lists[hit] >= 0)
-        self.evidence = Evidence.of(training.item_ids, sequences).weighed(weights)
+        weighed = self.evidence.weighed(features[hit], found[hit].argmax(axis=1), lists[hit] >= 0)
+        self.evidence = weighed.recounted(sequences)
 
     def rank(self, requests: Requests, k: int) -> Rows:
-        """The retriever's best items of each request in another order, int64 [n, k]; what it lists further stays."""
+        """The retriever's best items of each request in another order, int64 [n, k]; what it lists further stays.
+
+        Where nothing is known of the user there is nothing to go by, and its order stays too.
+        """
         lists, features = self._features(requests)
         assert self.evidence is not None
         scores = np.where(lists >= 0, self.evidence.rescored(features[:, :, 0], features[:, :, 1:]), -np.inf)
         reranked = np.take_along_axis(lists, np.argsort(-scores, axis=1, kind="stable"), axis=1)
-        if k <= _LISTED:
+        silent = requests.histories.lengths == 0
+        reranked[silent] = lists[silent]
+        if k <= self._candidates:
             return reranked[:, :k]
-        return np.concatenate([reranked, self._retriever.rank(requests, k)[:, _LISTED:]], axis=1)
+        return np.concatenate([reranked, self._retriever.rank(requests, k)[:, self._candidates :]], axis=1)
 
     def _features(self, requests: Requests) -> tuple[Rows, Floats]:
-        """The retriever's lists, int64 [n, 50]; its score of their items and the evidence, [n, 50, 1 + features]."""
+        """The retriever's lists, int64 [n, k]; its score of their items and the evidence, [n, k, 1 + features]."""
         if self.evidence is None:
             raise NotFittedError("control was not fitted", hint="call fit first")
-        lists = self._retriever.rank(requests, _LISTED)
+        lists = self._retriever.rank(requests, self._candidates)
         listed = np.where(lists >= 0, lists, 0)
-        flat = Sequences(np.arange(len(lists) + 1) * _LISTED, listed.reshape(-1))
+        flat = Sequences(np.arange(len(lists) + 1) * self._candidates, listed.reshape(-1))
         features = np.empty((*lists.shape, 1 + len(FEATURES)))
         features[:, :, 0] = self._retriever.score(requests, flat).reshape(listed.shape)
         for place, (history, rows) in enumerate(zip(requests.histories, listed, strict=True)):
-            features[place, :, 1:] = self.evidence.features(history, rows, self._cosines(history, rows))
+            # As in a workspace, what nobody took is not among the items that are counted.
+            known, counted = (np.where(self._met[some], some, -1) for some in (history, rows))
+            features[place, :, 1:] = self.evidence.features(known, counted, self._cosines(history, rows))
         return lists, features
 
     def _cosines(self, history: Rows, listed: Rows) -> Floats:

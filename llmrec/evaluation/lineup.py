@@ -32,7 +32,7 @@ class Lineup:
 
     Args:
         settings: The shape of the encoder and how it is trained, as for `fit`.
-        seeds: One training each; the first is called ``retriever``, the others ``retriever-SEED``.
+        seeds: One training each; the first is called ``retriever``, the others ``retriever-SEED``, and so the controls.
         baselines_only: Train nothing.
         shipped: An encoder that is the retriever, instead of training one; it has not seen the test's events.
         sasrec: Add the same network without texts, trained with the first seed.
@@ -93,7 +93,7 @@ def baselines(vectors: NDArray[np.float32] | None) -> tuple[list[System], list[s
 def retrievers(
     interactions: Interactions, training: Interactions, vectors: NDArray[np.float32] | None, lineup: Lineup
 ) -> tuple[list[System], list[str]]:
-    """The retriever once for each seed, the control over the first, and what a reader should know of them.
+    """The retriever and the control over it, once for each seed, and what a reader should know of them.
 
     Where `fit` would train no encoder, neither does this: the retriever then goes by texts alone, as it does in a
     workspace.
@@ -112,17 +112,22 @@ def retrievers(
         texts = nothing if vectors is None else vectors
         newcomers = lineup.settings.retrieval.newcomers
         shipped = FittedSystem(texts, lineup.shipped, name=RETRIEVER, newcomers=newcomers)
-        return [shipped, Control(shipped, vectors)], [_SHIPPED]
+        return [shipped, _control(shipped, vectors, lineup)], [_SHIPPED]
     too_little = _learnable(interactions) < wanted.minimum_events or not _learnable(training)
     if wanted.network == "none" or too_little:
         return _untrained(vectors, lineup.settings)
     config = EncoderConfig.of(wanted)
     trained = [_trained(nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds]
-    systems: list[System] = [*trained, Control(trained[0], vectors)]
+    systems: list[System] = [*trained, *(_control(system, vectors, lineup) for system in trained)]
     if lineup.sasrec:
         plain = replace(config, id_dropout=0.0)
         systems.insert(0, SasRec(_trained(nothing, plain, lineup, lineup.seeds[0])))
     return systems, []
+
+
+def _control(retriever: FittedSystem, vectors: NDArray[np.float32] | None, lineup: Lineup) -> Control:
+    candidates = lineup.settings.retrieval.candidates
+    return Control(retriever, vectors, candidates=candidates, name=retriever.name.replace(RETRIEVER, "control"))
 
 
 def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple[list[System], list[str]]:

@@ -4,7 +4,7 @@ from llmrec.retrieval.catalogue import Catalogue, CatalogueKeeper, Where
 from llmrec.retrieval.cold import ColdStart
 from llmrec.retrieval.diversity import diversified
 from llmrec.retrieval.encoder import EncoderConfig, SequenceEncoder
-from llmrec.retrieval.evidence import Evidence, fit_weights
+from llmrec.retrieval.evidence import Evidence
 from llmrec.retrieval.fitted import FittedEncoder
 from llmrec.retrieval.fitting import EncoderFit, fit_encoder
 from llmrec.retrieval.groups import Popularity, UserGroup, count_groups
@@ -37,6 +37,5 @@ __all__ = [
     "count_groups",
     "diversified",
     "fit_encoder",
-    "fit_weights",
     "relative_popularity",
 ]

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import log_softmax, logsumexp, softmax
+
+from llmrec.errors import ReleaseError
 
 __all__ = ["FEATURES", "Evidence", "fit_weights", "level_shift", "text_weights"]
 
@@ -33,6 +36,9 @@ _TEXT_HALF_LIFE = 3.0
 _SMOOTHING = 20.0
 """Events after an item that are granted to none: of a few nothing follows with certainty."""
 _FLOOR = 1e-4
+_KEPT = 1_000
+_LEAST = 0.05
+"""The encoder's score never counts less, so that what it does not propose does not come first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,7 @@ class Evidence:
         counts: Events on each item, float64 [items].
         weights: Of the encoder's score and of each of `FEATURES`, float64 [5]; the encoder's score alone by default.
         shift: Added to every score, so that scores stay log chances on the whole.
+        typical: What the first three features are of a listed item, on the whole; an item that came later has these.
     """
 
     item_ids: tuple[str, ...]
@@ -52,6 +59,7 @@ class Evidence:
     counts: Floats
     weights: Floats = field(default_factory=lambda: np.array([1.0, *np.zeros(len(FEATURES))]))
     shift: float = 0.0
+    typical: Floats = field(default_factory=lambda: np.array([np.log(_FLOOR), np.log(_FLOOR), 0.0]))
     rows: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -75,29 +83,44 @@ class Evidence:
         shares = 1 / (np.asarray(total.sum(axis=0)).reshape(-1) + _SMOOTHING)
         rows = np.concatenate(parts or [np.zeros(0, np.int64)])
         counts = np.bincount(rows, minlength=items).astype(np.float64)
-        return cls(tuple(item_ids), csr_matrix(total.multiply(shares[None, :])), counts)
+        return cls(tuple(item_ids), _strongest(csr_matrix(total.multiply(shares[None, :]))), counts)
 
-    def weighed(self, weights: Floats, shift: float = 0.0) -> Evidence:
-        """The same counts with other weights."""
-        return replace(self, weights=weights, shift=shift)
+    def weighed(self, lists: Floats, targets: Rows, listed: NDArray[np.bool_]) -> Evidence:
+        """The same counts with weights fitted on lists: the features of their items, the encoder's score first.
+
+        Args:
+            lists: [n, items, 1 + features].
+            targets: The place of each list's target, [n].
+            listed: Which places hold an item, [n, items].
+        """
+        weights = fit_weights(lists, targets, listed)
+        typical = lists[:, :, 1:4][listed].mean(axis=0) if listed.any() else self.typical
+        return replace(self, weights=weights, shift=level_shift(lists, weights, listed), typical=typical)
+
+    def recounted(self, sequences: Iterable[NDArray[np.integer]]) -> Evidence:
+        """Other counts with the same weights."""
+        counted = Evidence.of(self.item_ids, sequences)
+        return replace(counted, weights=self.weights, shift=self.shift, typical=self.typical)
 
     def features(self, history: Rows, listed: Rows, cosines: Floats) -> Floats:
         """What speaks for items, float64 [items listed, features].
 
         Args:
-            history: What the user took, as rows, oldest first.
+            history: What the user took, as rows, oldest first; -1: an item that was not there when it was counted.
             listed: The items, as rows; -1: an item that was not there when behaviour was counted.
             cosines: Between each one's text and the history's, [items listed].
         """
         ages = np.arange(len(history))[::-1]
         decayed = np.zeros((len(self.item_ids), len(_HALF_LIVES)))
         for column, half_life in enumerate(_HALF_LIVES):
-            np.add.at(decayed[:, column], history, np.power(0.5, ages / half_life))
+            weights = np.power(0.5, ages / half_life)[history >= 0]
+            np.add.at(decayed[:, column], history[history >= 0], weights)
         known = listed >= 0
-        follows, counts = np.zeros((len(listed), len(_HALF_LIVES))), np.zeros(len(listed))
-        follows[known] = self.preceded[listed[known]] @ decayed
-        counts[known] = self.counts[listed[known]]
-        return np.column_stack([np.log(follows + _FLOOR), np.log1p(counts), cosines])
+        # An item without behaviour has no counts against it: its place is the encoder's and its text's to give.
+        behaviour = np.tile(self.typical, (len(listed), 1))
+        behaviour[known, :2] = np.log(self.preceded[listed[known]] @ decayed + _FLOOR)
+        behaviour[known, 2] = np.log1p(self.counts[listed[known]])
+        return np.column_stack([behaviour, cosines])
 
     def rescored(self, scores: Floats, features: Floats) -> Floats:
         """The encoder's scores with all that speaks for the items, float64 [items]."""
@@ -111,18 +134,41 @@ class Evidence:
             "indices": self.preceded.indices.astype(np.int32),
             "indptr": self.preceded.indptr.astype(np.int64),
             "counts": self.counts,
-            "weights": np.append(self.weights, self.shift),
+            "weights": self.weights,
+            "shift": np.array([self.shift]),
+            "typical": self.typical,
         }
-        return {"evidence.safetensors": save_arrays(arrays), "evidence.json": {"item_ids": self.item_ids}}
+        about = {"features": FEATURES, "item_ids": self.item_ids}
+        return {"evidence.safetensors": save_arrays(arrays), "evidence.json": about}
 
     @classmethod
     def from_parts(cls, data: bytes, about: Mapping[str, Any]) -> Evidence:
-        """The inverse of `to_parts`."""
-        arrays, item_ids = load_arrays(data), tuple(about["item_ids"])
-        shape = (len(item_ids), len(item_ids))
-        preceded = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
-        *weights, shift = arrays["weights"].tolist()
-        return cls(item_ids, preceded, arrays["counts"], np.array(weights), shift)
+        """The inverse of `to_parts`.
+
+        Raises:
+            ReleaseError: Another version of llmrec made them, with other features.
+        """
+        try:
+            if tuple(about["features"]) != FEATURES:
+                raise ValueError("other features")
+            arrays, item_ids = load_arrays(data), tuple(about["item_ids"])
+            shape = (len(item_ids), len(item_ids))
+            preceded = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+            shift = float(arrays["shift"][0])
+            return cls(item_ids, preceded, arrays["counts"], arrays["weights"], shift, arrays["typical"])
+        except (KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise ReleaseError(
+                "the release's evidence is of another version of llmrec", hint="make a new release: `llmrec fit`"
+            ) from error
+
+
+def _strongest(matrix: csr_matrix) -> csr_matrix:
+    """The `_KEPT` largest entries of each row: what precedes an item seldom says little and costs as much."""
+    for row in np.flatnonzero(np.diff(matrix.indptr) > _KEPT):
+        part = matrix.data[matrix.indptr[row] : matrix.indptr[row + 1]]
+        part[np.argpartition(part, -_KEPT)[:-_KEPT]] = 0
+    matrix.eliminate_zeros()
+    return matrix
 
 
 def text_weights(events: int) -> NDArray[np.float32]:
@@ -145,7 +191,7 @@ def fit_weights(features: Floats, targets: Rows, listed: NDArray[np.bool_]) -> F
     if not len(targets):
         return alone
     spread = features[listed].std(axis=0)
-    spread[spread == 0] = 1.0
+    spread[np.ptp(features[listed], axis=0) < 1e-6] = 1.0  # a constant says nothing
     scaled, start, rows = features / spread, alone * spread, np.arange(len(targets))
     penalty = 1 / (2 * len(targets))
 
@@ -156,7 +202,8 @@ def fit_weights(features: Floats, targets: Rows, listed: NDArray[np.bool_]) -> F
         slope = np.einsum("nk,nkf->f", chances, scaled) / len(rows) + 2 * penalty * away
         return float(-log_softmax(logits, axis=1)[rows, targets].mean() + penalty * away @ away), slope
 
-    fitted: Floats = minimize(loss, start, jac=True, method="L-BFGS-B").x / spread
+    bounds = [(_LEAST * spread[0], None), *[(None, None)] * (len(start) - 1)]
+    fitted: Floats = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x / spread
     return fitted
 
 

@@ -112,10 +112,12 @@ class Retriever:
         texts = self.catalogue.index
         told = inner_products(texts.vectors_of(taken).T, text_weights(len(taken)))
         length = float(np.linalg.norm(told)) or 1.0
-        rows = [evidence.rows[item_id] for item_id in taken if item_id in evidence.rows]
+        history, listed = (
+            np.array([evidence.rows.get(item_id, -1) for item_id in ids], dtype=np.int64) for ids in (taken, item_ids)
+        )
         return evidence.features(
-            np.array(rows, dtype=np.int64),
-            np.array([evidence.rows.get(item_id, -1) for item_id in item_ids], dtype=np.int64),
+            history,
+            listed,
             inner_products(texts.vectors_of(item_ids), told / length).astype(np.float64),
         )
 

@@ -37,7 +37,8 @@ class Query:
 
     Args:
         vector: Float32 [dimension].
-        attention: The events it rests on, and how much each weighs, a hint for explanations; the weights sum to one.
+        attention: The events it rests on, oldest first, and how much each weighs, a hint for explanations; the weights
+            sum to one.
     """
 
     vector: NDArray[np.float32]
@@ -83,7 +84,7 @@ class TextSpace:
         vector = decayed_mean(self.index.vectors_of([str(event.item_id) for event in wanted]), self._half_life)
         weights = _decay(len(wanted), self._half_life)
         shares = (weights / weights.sum()).tolist()
-        return None if vector is None else Query(vector, tuple(zip(wanted, shares, strict=True)))
+        return None if vector is None else Query(vector, tuple(zip(wanted, shares, strict=True))[::-1])
 
     def offset(self, vector: NDArray[np.float32]) -> float:
         """What makes the score the log of a chance, were each cosine worth `COSINE_LOG_ODDS`; in the cosine's unit."""

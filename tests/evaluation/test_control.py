@@ -68,6 +68,7 @@ def test_it_only_reorders_what_was_listed(ring: Interactions) -> None:
     control = Control(Blind(STEPS), None)
     control.fit(ring)
     asked = requests([0, 1, 2], [5], [])
+    np.testing.assert_array_equal(control.rank(asked, 10)[2], Blind(STEPS).rank(asked, 10)[2])  # nothing is known
     for k in (10, 50, 55):
         listed = Blind(STEPS).rank(asked, max(k, 50))
         found = control.rank(asked, k)

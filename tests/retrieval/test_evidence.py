@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from llmrec.errors import ReleaseError
+from llmrec.retrieval import evidence as module
 from llmrec.retrieval.evidence import _STEPS_AFTER, FEATURES, Evidence, fit_weights, level_shift, text_weights
 
 ITEMS = tuple("vwxyz")
@@ -39,7 +41,18 @@ def test_features_follow_the_newest_events_most(evidence: Evidence) -> None:
 
 def test_an_item_that_came_later_has_nothing_but_its_text(evidence: Evidence) -> None:
     (found,) = evidence.features(np.array([0]), np.array([-1]), np.array([0.7]))
-    assert found.tolist() == pytest.approx([np.log(1e-4), np.log(1e-4), 0, 0.7])
+    assert found.tolist() == pytest.approx([*evidence.typical, 0.7])
+    weighed = evidence.weighed(*lists_of(evidence))
+    assert weighed.typical.tolist() != evidence.typical.tolist()
+    (found,) = weighed.features(np.array([0]), np.array([-1]), np.array([0.7]))
+    assert found.tolist() == pytest.approx([*weighed.typical, 0.7])
+
+
+def test_an_event_on_a_later_item_ages_the_others(evidence: Evidence) -> None:
+    alone, aged = (evidence.features(np.array(one), np.array([1]), np.zeros(1))[0] for one in ([0], [0, -1]))
+    share = evidence.preceded.toarray()[1, 0]
+    assert alone[0] == pytest.approx(np.log(share + 1e-4))
+    assert aged[0] == pytest.approx(np.log(share / 2 + 1e-4))
 
 
 def test_without_weights_the_encoders_score_stays(evidence: Evidence) -> None:
@@ -47,15 +60,51 @@ def test_without_weights_the_encoders_score_stays(evidence: Evidence) -> None:
     assert evidence.rescored(np.array([-1.0, -2.0]), features).tolist() == [-1.0, -2.0]
 
 
+def lists_of(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two lists of two items, the first of which was taken."""
+    features = evidence.features(np.array([0]), np.array([1, 3]), NO_TEXT)
+    lists = np.stack([np.column_stack([[-1.0, -1.5], features])] * 2)
+    return lists, np.array([0, 0]), np.ones((2, 2), bool)
+
+
 def test_it_is_kept_whole(evidence: Evidence) -> None:
-    weighed = evidence.weighed(np.arange(5.0), 0.5)
+    weighed = evidence.weighed(*lists_of(evidence))
     parts = weighed.to_parts()
     again = Evidence.from_parts(parts["evidence.safetensors"], json.loads(json.dumps(parts["evidence.json"])))  # type: ignore[arg-type]
     asked = (np.array([0, 3]), np.array([1, 4]), NO_TEXT)
     np.testing.assert_allclose(again.features(*asked), weighed.features(*asked), rtol=1e-6)
-    assert again.weights.tolist() == [0, 1, 2, 3, 4]
-    assert again.shift == 0.5
+    assert again.weights.tolist() == weighed.weights.tolist() != evidence.weights.tolist()
+    assert again.typical.tolist() == weighed.typical.tolist()
+    assert again.shift == weighed.shift != 0
     assert again.item_ids == ITEMS
+
+
+@pytest.mark.parametrize("damage", [{"features": ["other"]}, {"item_ids": None}, {}])
+def test_evidence_of_another_version_is_refused_with_the_next_step(
+    evidence: Evidence, damage: dict[str, object]
+) -> None:
+    parts = evidence.to_parts()
+    about = {**parts["evidence.json"], **damage}  # type: ignore[dict-item]
+    data = parts["evidence.safetensors"] if damage else b"no arrays"
+    with pytest.raises(ReleaseError, match="another version") as caught:
+        Evidence.from_parts(data, about)  # type: ignore[arg-type]
+    assert "llmrec fit" in caught.value.hint
+
+
+def test_of_very_many_predecessors_the_strongest_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 2)
+    kept = Evidence.of(ITEMS, [np.array([0, 4])] * 3 + [np.array([1, 4])] * 2 + [np.array([2, 4])]).preceded
+    assert kept.toarray()[4].astype(bool).tolist() == [True, True, False, False, False]
+
+
+def test_a_constant_feature_gets_no_weight_and_the_encoder_never_counts_backwards() -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(100, 6, 3))
+    features[:, :, 1] = np.log(1e-4)
+    listed = np.ones((100, 6), bool)
+    weights = fit_weights(features, features[:, :, 0].argmin(axis=1), listed)
+    assert abs(weights[1]) < 1e-3
+    assert weights[0] > 0
 
 
 def test_nothing_can_be_counted_too() -> None:
