@@ -105,21 +105,21 @@ def tree_attention(
         others: What else the model gives.
 
     Raises:
-        NotImplementedError: The model's attention does something that is not done here.
+        RuntimeError: The model's attention does something that is not done here.
     """
     if tree is None:
         given = {"dropout": dropout, "scaling": scaling, **others}
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
         return out, None
     if torch.is_grad_enabled() and query.requires_grad:
-        raise NotImplementedError("no gradient flows through the parts' log-sum-exps: read under a mask to train")
+        raise RuntimeError("no gradient flows through the parts' log-sum-exps: read under a mask to train")
     strange = [name for name in _UNKNOWN if others.get(name) is not None]
     if strange:
-        raise NotImplementedError(f"its attention has {strange[0]}")
+        raise RuntimeError(f"its attention has {strange[0]}")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if tree.keep:
         if layer != len(tree.kept):
-            raise NotImplementedError("its layers are not called one after the other")
+            raise RuntimeError("its layers are not called one after the other")
         tree.kept.append((key, value))
     merged, weight = _own_nodes(scaling, query, key, value, tree)
     for first, behind, end in tree.layout.inner:
@@ -196,7 +196,7 @@ def _attend(
         )
         weight = weight[:, :, : query.shape[2]]  # it is padded
     else:
-        raise NotImplementedError(f"there is no such attention on {query.device.type}")
+        raise RuntimeError(f"there is no such attention on {query.device.type}")
     out, weight = out.reshape(shape).transpose(1, 2), weight.reshape(shape[:3]).transpose(1, 2).float()
     return (out, weight) if batch else (out[0], weight[0])
 
