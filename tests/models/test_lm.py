@@ -359,6 +359,7 @@ def test_what_cannot_be_compiled_is_an_error_with_a_next_step(
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_on_a_gpu_trees_are_read_as_on_the_cpu(dtype: Any, make_model: MakeModel) -> None:
     source = make_model(transformers.LlamaConfig)
