@@ -13,7 +13,8 @@ from llmrec.errors import NotFittedError
 from llmrec.evaluation.encoders import FittedSystem
 from llmrec.evaluation.interactions import Floats, Interactions, Rows, Sequences
 from llmrec.evaluation.protocols import Requests
-from llmrec.retrieval.evidence import FEATURES, Evidence, text_weights
+from llmrec.retrieval.evidence import FEATURES, TEXT_HALF_LIFE, Evidence
+from llmrec.retrieval.spaces import decayed_mean
 from llmrec.retrieval.training import validation_users
 
 __all__ = ["Control"]
@@ -93,8 +94,8 @@ class Control:
         """Of the items' texts with the decayed history's."""
         if self._vectors is None or not len(history):
             return np.zeros(len(listed))
-        query = _unit(text_weights(len(history))[None] @ self._vectors[history])[0]
-        return np.asarray(self._vectors[listed] @ query, dtype=np.float64)
+        query = decayed_mean(self._vectors[history[::-1]], TEXT_HALF_LIFE)
+        return np.zeros(len(listed)) if query is None else np.asarray(self._vectors[listed] @ query, dtype=np.float64)
 
 
 def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

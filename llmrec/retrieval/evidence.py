@@ -22,7 +22,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from llmrec.errors import ReleaseError
 
-__all__ = ["FEATURES", "Evidence", "fit_weights", "level_shift", "text_weights"]
+__all__ = ["FEATURES", "TEXT_HALF_LIFE", "Evidence", "fit_weights", "level_shift"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -32,7 +32,7 @@ FEATURES = ("follows_newest", "follows_recent", "popularity", "text")
 _STEPS_AFTER = (1.0, 0.5, 0.25, 0.125)
 """What it counts that an item comes one, two, three, four events after another."""
 _HALF_LIVES = (1.0, 4.0)
-_TEXT_HALF_LIFE = 3.0
+TEXT_HALF_LIFE = 3.0
 _SMOOTHING = 20.0
 """Events after an item that are granted to none: of a few nothing follows with certainty."""
 _FLOOR = 1e-4
@@ -169,11 +169,6 @@ def _strongest(matrix: csr_matrix) -> csr_matrix:
         part[np.argpartition(part, -_KEPT)[:-_KEPT]] = 0
     matrix.eliminate_zeros()
     return matrix
-
-
-def text_weights(events: int) -> NDArray[np.float32]:
-    """What each event's text counts in the history's, oldest first, float32 [events]."""
-    return np.power(0.5, np.arange(events)[::-1] / _TEXT_HALF_LIFE, dtype=np.float32)
 
 
 def fit_weights(features: Floats, targets: Rows, listed: NDArray[np.bool_]) -> Floats:

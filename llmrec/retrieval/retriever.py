@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from llmrec.records import AttributeValue, Candidate, Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.cold import ColdStart
-from llmrec.retrieval.evidence import Evidence, text_weights
+from llmrec.retrieval.evidence import TEXT_HALF_LIFE, Evidence
 from llmrec.retrieval.index import inner_products
-from llmrec.retrieval.spaces import Query, Space
+from llmrec.retrieval.spaces import Query, Space, decayed_mean
 
 __all__ = ["Retrieval", "Retriever"]
 
@@ -110,15 +110,16 @@ class Retriever:
     def _features(self, item_ids: Sequence[str], query: Query, evidence: Evidence) -> NDArray[np.float64]:
         taken = [str(event.item_id) for event, _ in query.attention]
         texts = self.catalogue.index
-        told = inner_products(texts.vectors_of(taken).T, text_weights(len(taken)))
-        length = float(np.linalg.norm(told)) or 1.0
+        told = decayed_mean(texts.vectors_of(taken[::-1]), TEXT_HALF_LIFE)
         history, listed = (
             np.array([evidence.rows.get(item_id, -1) for item_id in ids], dtype=np.int64) for ids in (taken, item_ids)
         )
         return evidence.features(
             history,
             listed,
-            inner_products(texts.vectors_of(item_ids), told / length).astype(np.float64),
+            np.zeros(len(item_ids))
+            if told is None
+            else inner_products(texts.vectors_of(item_ids), told).astype(np.float64),
         )
 
     def _with_evidence(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:

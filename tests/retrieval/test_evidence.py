@@ -9,7 +9,7 @@ import pytest
 
 from llmrec.errors import ReleaseError
 from llmrec.retrieval import evidence as module
-from llmrec.retrieval.evidence import _STEPS_AFTER, FEATURES, Evidence, fit_weights, level_shift, text_weights
+from llmrec.retrieval.evidence import _STEPS_AFTER, FEATURES, Evidence, fit_weights, level_shift
 
 ITEMS = tuple("vwxyz")
 NO_TEXT = np.zeros(2)
@@ -141,7 +141,3 @@ def test_the_shift_keeps_the_level_of_the_scores() -> None:
 
     assert level(features @ weights + shift) == pytest.approx(level(features[:, :, 0]))
     assert level_shift(features[:0], weights, listed[:0]) == 0
-
-
-def test_the_newest_texts_count_most() -> None:
-    assert text_weights(4).tolist() == pytest.approx([0.5, 0.5 ** (2 / 3), 0.5 ** (1 / 3), 1.0])
