@@ -23,6 +23,7 @@ __all__ = [
     "EncoderSettings",
     "ExplainSettings",
     "FitSettings",
+    "LearningSettings",
     "ModelSettings",
     "RankingSettings",
     "RetrievalSettings",
@@ -128,6 +129,8 @@ class RankingSettings(_Section):
     """Longest shared part of the prompt; older events are left out first."""
     text_tokens: Annotated[int, Field(ge=4)] = 32
     """Longest piece of foreign text (a title, a description, an attribute, a comment)."""
+    attributes: Annotated[int, Field(ge=0)] = 8
+    """At most so many attributes of an item, a user and a situation are told; 0: titles and descriptions alone."""
     batch_tokens: Annotated[int, Field(ge=64)] = 4096
     """Longest pass of the model, in tokens; more candidates take several."""
     prefix_cache_mb: Annotated[int, Field(ge=0)] = 512
@@ -152,6 +155,39 @@ class FitSettings(_Section):
     """Seed of every random choice."""
 
 
+class LearningSettings(_Section):
+    """How `retrain` trains the language model's adapter."""
+
+    lists_per_user: Positive = 10
+    """Of how many of a user's last events the lists are learnt from, at most half of what they took."""
+    others: Positive = 7
+    """Items on such a list beside the one that was taken."""
+    most_lists: Positive = 20_000
+    """Of more lists the users' newest are learnt from."""
+    validation_lists: Positive = 128
+    """Whole lists that are held out, to know when the adapter is best."""
+    rank: Positive = 16
+    """Of the LoRA adapter, in every linear layer."""
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0
+    """The adapter counts alpha / rank."""
+    last_layers: Annotated[int, Field(ge=0)] = 0
+    """Adapt so many of the model's last layers alone, which is quicker; 0: all."""
+    epochs: Positive = 1
+    """Passes over the lists at most."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
+    """Of AdamW, at its highest."""
+    trees: Positive = 8
+    """Prompt trees a step; one holds several lists of one user."""
+    tree_tokens: Annotated[int, Field(ge=64)] = 1024
+    """Longest tree, in tokens; a single list may be longer."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Number format of the base in training; auto: bfloat16 wherever it is quicker, on a CPU with AVX-512 too."""
+    four_bit: bool = False
+    """true: keep the base in 4 bits while training (QLoRA, NF4); needs bitsandbytes."""
+    tensorboard: bool = False
+    """true: write the course of a training into training/board for TensorBoard; needs tensorboard."""
+
+
 class Settings(_Section):
     """All settings of a workspace."""
 
@@ -162,6 +198,7 @@ class Settings(_Section):
     ranking: RankingSettings = RankingSettings()
     explain: ExplainSettings = ExplainSettings()
     fit: FitSettings = FitSettings()
+    learning: LearningSettings = LearningSettings()
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

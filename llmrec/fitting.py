@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -34,7 +34,6 @@ from llmrec.retrieval import (
     EncodedSpace,
     EncoderConfig,
     EncoderFit,
-    EncoderTraining,
     Evidence,
     FittedEncoder,
     Popularity,
@@ -47,10 +46,50 @@ from llmrec.retrieval import (
 )
 from llmrec.retrieval.evidence import FEATURES
 
-__all__ = ["Fit"]
+__all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of"]
 
 _HELD_OUT_USERS = 1_000
 _FEW_NEW_EVENTS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FittedRetriever:
+    """What finds candidates, and what it does on requests whose answers it has not seen.
+
+    Args:
+        retriever: With the evidence.
+        taken: Events on each item.
+        requests: Held-out requests, their candidates in the order of evidence that has not seen the answers.
+        prior_weight: What its score weighs before anything is known.
+        trained: The sequence encoder; None: texts alone.
+        evidence: What orders the encoder's candidates.
+    """
+
+    retriever: Retriever
+    taken: Popularity
+    requests: tuple[HeldOutRequest, ...]
+    prior_weight: float
+    trained: EncoderFit | None
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRanker:
+    """What asks the language model.
+
+    Args:
+        ranker: With the adapter, where there is one; None where the model is switched off.
+        parts: The adapter's files in the release.
+        metrics: How its training went.
+        calibration_lists: On so many held-out lists it is weighed at least: an opinion that is worth it.
+        spent: Files that an interrupted training would go on from.
+    """
+
+    ranker: Ranker | None
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    metrics: Mapping[str, object] = field(default_factory=dict)
+    calibration_lists: int = 0
+    spent: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +104,7 @@ class Fit:
         ranker: Asks the language model; None where it is switched off.
         checkpoint: File that an interrupted training goes on from.
         progress: Show bars.
+        hidden: Sequences of events that this fit may not know of.
     """
 
     store: Store
@@ -74,16 +114,46 @@ class Fit:
     ranker: Ranker | None
     checkpoint: Path
     progress: bool
+    hidden: frozenset[int] = frozenset()
 
-    def make(self, releases: ReleaseStore, prompt: str, previous: FittedEncoder | None) -> Release:
+    def make(
+        self,
+        releases: ReleaseStore,
+        prompt: str,
+        previous: FittedEncoder | None,
+        train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
+    ) -> Release:
         """Fit everything and write the release; it is not live yet.
 
         Args:
             releases: Where to.
             prompt: Fingerprint of the template that asks the model.
             previous: The live release's encoder, to begin with.
+            train: Trains an adapter over the retriever; None: the language model is asked as it is.
         """
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
+        fitted = self.retriever(snapshot, previous)
+        trained = TrainedRanker(self.ranker) if train is None else train(self, fitted, snapshot)
+        parts: dict[str, object] = {
+            "popularity.json": fitted.taken.counts,
+            "groups.json": [asdict(group) for group in fitted.taken.groups],
+        }
+        if fitted.trained and fitted.evidence:
+            parts |= {**fitted.trained.encoder.to_parts(), **fitted.evidence.to_parts()}
+        parts |= trained.parts
+        parts["fusion.json"] = self._fusion(fitted, trained).to_dict()
+        release = releases.create(parts, self._manifest(prompt, snapshot, fitted, trained))
+        for path in (self.checkpoint, self._interrupted, *trained.spent):
+            path.unlink(missing_ok=True)
+        return release
+
+    def retriever(self, snapshot: int, previous: FittedEncoder | None) -> FittedRetriever:
+        """Train the encoder and weigh the evidence.
+
+        Args:
+            snapshot: The last event to learn from.
+            previous: An encoder to begin with.
+        """
         behaviour = list(self._behaviour(snapshot))
         taken = self._popularity(behaviour)
         fitted = self._encoder(previous, behaviour)
@@ -97,25 +167,19 @@ class Fit:
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
         retriever = Retriever(self.catalogue, space, cold)
         requests = judge(self._held_out(fitted.held_out if fitted else None), retriever, retrieval.candidates)
-        parts: dict[str, object] = {
-            "popularity.json": taken.counts,
-            "groups.json": [asdict(group) for group in taken.groups],
-        }
+        evidence = None
         if fitted:
             requests, evidence = _evidence(behaviour, fitted, requests, retriever)
-            parts |= {**fitted.encoder.to_parts(), **evidence.to_parts()}
-        parts["fusion.json"] = self._fusion(requests, space.prior_weight).to_dict()
-        release = releases.create(parts, self._manifest(prompt, snapshot, fitted.training if fitted else None))
-        self.checkpoint.unlink(missing_ok=True)
-        self._interrupted.unlink(missing_ok=True)
-        return release
+        return FittedRetriever(
+            retriever.with_evidence(evidence), taken, tuple(requests), space.prior_weight, fitted, evidence
+        )
 
     @property
     def _interrupted(self) -> Path:
         """Holds up to which event an interrupted fit learnt."""
         return self.checkpoint.with_suffix(".json")
 
-    def _snapshot(self) -> int:
+    def snapshot(self) -> int:
         """The last event to learn from: an interrupted fit's, where few came since, so that its training can go on."""
         last, encoder = self.store.last_sequence(), self.settings.encoder.model_dump(mode="json")
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -158,20 +222,20 @@ class Fit:
                 yield taken
 
     def _teaches(self, event: Event, snapshot: int) -> bool:
-        return event.is_taking and event.item_id in self.catalogue.items and (event.sequence or 0) <= snapshot
+        return event.is_taking and self._may_know(event) and (event.sequence or 0) <= snapshot
 
-    def _fusion(self, requests: Sequence[HeldOutRequest], prior_retrieval: float) -> Fusion:
-        hits = [request for request in requests if request.taken is not None]
+    def _fusion(self, fitted: FittedRetriever, trained: TrainedRanker) -> Fusion:
+        hits = [request for request in fitted.requests if request.taken is not None]
         asked = hits
-        if self.ranker is not None:
-            some = hits[: self.settings.fit.calibration_users]
+        if trained.ranker is not None:
+            some = hits[: max(self.settings.fit.calibration_users, trained.calibration_lists)]
             bar = tqdm(some, desc="weighing opinions", unit="user", disable=not self.progress)
-            asked = [request.asked(self.ranker, self.catalogue) for request in bar]
+            asked = [request.asked(trained.ranker, self.catalogue) for request in bar]
         return fit_fusion(
             [request.judged() for request in asked],
             [request.judged() for request in hits],
-            requests=len(requests),
-            prior_retrieval=prior_retrieval,
+            requests=len(fitted.requests),
+            prior_retrieval=fitted.prior_weight,
         )
 
     def _held_out(self, held_out: Sequence[str] | None) -> Iterator[History]:
@@ -185,19 +249,26 @@ class Fit:
         for user_id in user_ids[:_HELD_OUT_USERS]:
             history = self.history(user_id)
             # Items may have come after the catalogue was read.
-            events = tuple(
-                event for event in history.events if event.item_id is None or event.item_id in self.catalogue.items
-            )
-            if not events or not events[-1].is_taking or not any(event.is_taking for event in events[:-1]):
-                continue
-            met = {event.item_id for event in events[:-1]}
-            if events[-1].item_id not in met or not self.settings.retrieval.filter_seen:
+            events = tuple(event for event in history.events if self._may_know(event))
+            if self.foretells(events):
                 later = len(history.events) - len(events)
-                yield History(history.user, events, history.seen, history.known - later)
+                seen = history.seen - (items_of(history.events) - items_of(events))
+                yield History(history.user, events, seen, history.known - later)
 
-    def _manifest(self, prompt: str, snapshot: int, training: EncoderTraining | None) -> dict[str, Any]:
-        model = self.ranker.model if self.ranker else None
-        sections = {"retrieval", "encoder", "ranking", "fit"}
+    def foretells(self, events: Sequence[Event]) -> bool:
+        """Whether the newest event is on a wanted item that a request could have offered after the others."""
+        if not events or not events[-1].is_taking or not any(event.is_taking for event in events[:-1]):
+            return False
+        return events[-1].item_id not in items_of(events[:-1]) or not self.settings.retrieval.filter_seen
+
+    def _may_know(self, event: Event) -> bool:
+        in_catalogue = event.item_id is None or event.item_id in self.catalogue.items
+        return in_catalogue and event.sequence not in self.hidden
+
+    def _manifest(self, prompt: str, snapshot: int, fitted: FittedRetriever, trained: TrainedRanker) -> dict[str, Any]:
+        model, training = self.ranker.model if self.ranker else None, fitted.trained and fitted.trained.training
+        sections = {"retrieval", "encoder", "ranking", "fit"} | ({"learning"} if trained.parts else set())
+        found = {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch} if training else {}
         return {
             "base_model": model.sha256 if model else None,
             "base_model_name": model.name if model else None,
@@ -206,9 +277,14 @@ class Fit:
             "data": {"last_sequence": snapshot, **self.store.counts()},
             "seed": self.settings.fit.seed,
             "settings": self.settings.model_dump(mode="json", include=sections),
-            "metrics": {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch} if training else {},
+            "metrics": {**found, **trained.metrics},
             "parent": self.store.alias("rank"),
         }
+
+
+def items_of(events: Sequence[Event]) -> frozenset[str]:
+    """The items that events are about."""
+    return frozenset(event.item_id for event in events if event.item_id)
 
 
 def _evidence(

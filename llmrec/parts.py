@@ -39,6 +39,8 @@ __all__ = ["Live", "Parts"]
 _Scorers = tuple[tuple[str, int], Space, ColdStart]
 """What they were made for (release and catalogue), and what scores items."""
 
+_RELEASES = 2
+"""So many releases' adapters stay loaded."""
 _logger = logging.getLogger(__name__)
 
 
@@ -109,6 +111,7 @@ class Parts:
         self._language_model = language_model
         self._keeper: CatalogueKeeper | None = None
         self._ranker: Ranker | None = None
+        self._rankers: dict[str, Ranker] = {}
         self._live: Live | None = None
         self._scorers: _Scorers | None = None
 
@@ -132,11 +135,22 @@ class Parts:
             raise NotFittedError(f"{root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")
         live = self._live
         if live is None or live.release.version != version:
-            release = self._releases.get(version)
-            release.require("text_encoder", self.text_encoder().fingerprint)
-            release.require("prompt", self.prompt())
-            live = self._live = Live.load(release)
+            live = self._live = self._load(self._releases.get(version))
         return live
+
+    def check(self, release: Release) -> None:
+        """Load a release that is to go live.
+
+        Raises:
+            ReleaseError: It is damaged, or was made with another text encoder, prompt or base model.
+            ModelError: Its adapter cannot be loaded.
+        """
+        self.fused(self._load(release), None)
+
+    def _load(self, release: Release) -> Live:
+        release.require("text_encoder", self.text_encoder().fingerprint)
+        release.require("prompt", self.prompt())
+        return Live.load(release)
 
     def retriever(self, live: Live, catalogue: Catalogue, context: Mapping[str, AttributeValue]) -> Retriever:
         """Finds candidates with the live release's encoder."""
@@ -172,13 +186,27 @@ class Parts:
             llm: Whether the language model ranks; None: as configured.
 
         Raises:
-            ReleaseError: The release was made with another base model.
+            ReleaseError: The release was made with another base model, or its adapter was changed.
+            ModelError: The adapter cannot be loaded.
         """
         if not (self._settings.ranking.enabled if llm is None else llm):
             return FusedRanker(live.fusion, None)
-        ranker = self.ranker()
-        live.release.require("base_model", ranker.model.sha256)
-        return FusedRanker(live.fusion, ranker)
+        live.release.require("base_model", self.ranker().model.sha256)
+        return FusedRanker(live.fusion, self._adapted(live.release))
+
+    def _adapted(self, release: Release) -> Ranker:
+        """Asks the language model with the release's adapter, if it has one."""
+        with self._loading:
+            version, base = release.version, self.ranker()
+            if version not in self._rankers:
+                adapter = release.folder("adapter")
+                model = base.model if adapter is None else base.model.adapted(version, adapter)
+                self._rankers[version] = base.asking(model)
+                # Requests that began with the release before still use its own.
+                for old in list(self._rankers)[:-_RELEASES]:
+                    if self._rankers.pop(old).model is not base.model:
+                        base.model.remove_adapter(old)
+            return self._rankers[version]
 
     def prompt(self) -> str:
         """What identifies how the language model is asked: the template's words, and those of a chat around them."""
@@ -213,6 +241,7 @@ class Parts:
                     self.prompts,
                     history_tokens=ranking.history_tokens,
                     text_tokens=ranking.text_tokens,
+                    attributes=ranking.attributes,
                 )
             return self._ranker
 

@@ -18,10 +18,10 @@ from typing import Any, Self
 
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError, ScoringError
+from llmrec.errors import ConfigError, DataError, LlmrecError, ScoringError
 from llmrec.explaining import gather, score_drops, word
 from llmrec.files import writing
-from llmrec.fitting import Fit
+from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.models import Encoder, LanguageModel
 from llmrec.parts import Parts
 from llmrec.ranking import FusedRanker, PromptLibrary
@@ -37,7 +37,7 @@ from llmrec.records import (
 )
 from llmrec.releases import Release, ReleaseStore
 from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of, variety
-from llmrec.retrieval import Catalogue, diversified
+from llmrec.retrieval import Catalogue, Retriever, diversified
 from llmrec.workspace import Workspace
 
 __all__ = ["Recommender"]
@@ -226,6 +226,34 @@ class Recommender:
             known=len(events) if whole else self.store.event_count(user_id, behaviour=True),
         )
 
+    def install(self, directory: Path) -> Release:
+        """Take up a release that was made elsewhere, and make it live.
+
+        Args:
+            directory: Holds its parts, such as adapters/ml-100k.
+
+        Raises:
+            ReleaseError: It is no release, is damaged, or was made with another base model, prompt or text encoder.
+            BusyError: A fit, import or retrain is running.
+        """
+        with self.workspace.locked("install"), writing(self.workspace.root):
+            release = self.releases.install(directory)
+            try:
+                self._parts.check(release)
+            except LlmrecError:
+                self.releases.discard(release)
+                raise
+            return self.releases.promote(release.version)
+
+    def answering(self) -> tuple[Retriever, FusedRanker]:
+        """What finds candidates now and what orders them, without a request's situation; for evaluations.
+
+        Raises:
+            NotFittedError: There is no release yet.
+        """
+        live = self._parts.live()
+        return self._parts.retriever(live, self.catalogue(), {}), self._parts.fused(live, None)
+
     # --- fitting ----------------------------------------------------------------------------------------------------
 
     def fit(self, *, progress: bool | None = None) -> Release:
@@ -240,8 +268,28 @@ class Recommender:
             EmptyCatalogueError: There is no item.
             BusyError: A fit, import or retrain is running.
         """
+        return self.releases.promote(self.make_release("fit", progress=progress).version)
+
+    def make_release(
+        self,
+        purpose: str,
+        train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
+        *,
+        progress: bool | None = None,
+    ) -> Release:
+        """Fit everything and write a release that is not live yet; `llmrec.learning` trains an adapter for it.
+
+        Args:
+            purpose: Why the workspace is locked.
+            train: Trains an adapter over the retriever, from events up to a sequence; None: none.
+            progress: Show bars; None: when standard error is a terminal.
+
+        Raises:
+            EmptyCatalogueError: There is no item.
+            BusyError: A fit, import or retrain is running.
+        """
         bars = sys.stderr.isatty() if progress is None else progress
-        with self.workspace.locked("fit"), writing(self.workspace.root):
+        with self.workspace.locked(purpose), writing(self.workspace.root):
             catalogue = self._parts.catalogue(progress=bars)
             fit = Fit(
                 store=self.store,
@@ -252,8 +300,7 @@ class Recommender:
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
             )
-            release = fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder())
-            return self.releases.promote(release.version)
+            return fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder(), train)
 
     # --- answering --------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.errors import ScoringError
-from llmrec.models import PromptTree, Segment
+from llmrec.errors import ModelError, ScoringError
+from llmrec.models import LanguageModel, PromptTree, Segment
 
 __all__ = ["FailingLanguageModel", "OverlapLanguageModel", "WordEncoder"]
 
@@ -61,6 +62,13 @@ class OverlapLanguageModel:
         """The ids of foreign text, at most `tokens` of them, and whether some were cut off."""
         ids = self.tokenize(Segment(text, trusted=False))
         return ids[:tokens], len(ids) > tokens
+
+    def adapted(self, name: str, directory: Path) -> LanguageModel:
+        """Raises ModelError: it has no weights that an adapter could stand beside."""
+        raise ModelError(f"{self.name} takes no adapter", hint="use a model with weights")
+
+    def remove_adapter(self, name: str) -> None:
+        """There is none."""
 
     def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """4 times the share of a prompt's last ids that stand earlier in it too, less 2."""

@@ -12,7 +12,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from llmrec.errors import ConfigError
 from llmrec.evaluation import MEMORISED, EvaluationData, data_from_folder
 from llmrec.service.evaluation_script import evaluation_parser, run_script
 
@@ -22,16 +21,10 @@ SETTINGS = {"encoder": {"dimension": 128, "heads": 4, "dropout": 0.2, "epochs": 
 
 def read(options: argparse.Namespace) -> EvaluationData:
     """The folder's data."""
-    if options.stage == "full":
-        raise ConfigError(
-            "the language model's stage cannot be measured yet: it comes with the training of the ranker",
-            hint="run the script with --stage retriever",
-        )
     return data_from_folder("MovieLens-1M", options.data, notes=[MEMORISED])
 
 
 if __name__ == "__main__":
     parser = evaluation_parser(__doc__)
     parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("--stage", choices=["retriever", "full"], default="retriever")
     sys.exit(run_script(parser, read, settings=SETTINGS))

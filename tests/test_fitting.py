@@ -9,7 +9,7 @@ import pytest
 
 from llmrec import Event, History, Item, Recommender, parts
 from llmrec.errors import ConfigError, ReleaseError
-from llmrec.fitting import Fit
+from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.parts import evidence_of
 from llmrec.ranking import Fusion, HeldOutRequest
 from llmrec.retrieval import Retriever, training
@@ -129,9 +129,9 @@ def test_the_opinions_are_weighed_on_the_scores_that_are_served(
     given: list[HeldOutRequest] = []
     real = Fit._fusion
 
-    def seen(fit: Fit, requests: list[HeldOutRequest], prior: float) -> Fusion:
-        given.extend(requests)
-        return real(fit, requests, prior)
+    def seen(fit: Fit, fitted: FittedRetriever, trained: TrainedRanker) -> Fusion:
+        given.extend(fitted.requests)
+        return real(fit, fitted, trained)
 
     monkeypatch.setattr(Fit, "_fusion", seen)
     courses.fit()

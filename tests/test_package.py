@@ -24,6 +24,7 @@ LAYERS = [
     ["explaining", "evaluation"],
     ["fitting", "parts"],
     ["recommender"],
+    ["learning"],
     ["service", "testing"],
     ["__main__"],
 ]
@@ -37,7 +38,8 @@ OWNERS = {
     "matplotlib": {"evaluation/plots.py"},
     "typer": {"service"},
     "rich": {"service"},
-    "torch": {"models", "retrieval", "evaluation/encoders.py"},
+    "torch": {"models", "retrieval", "evaluation/encoders.py", "learning/training.py"},
+    "accelerate": {"learning/training.py"},
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
 }

@@ -17,6 +17,7 @@ from llmrec.evaluation.loading import (
     read_items,
     read_users,
 )
+from llmrec.records import Item, User
 
 __all__ = ["MEMORISED", "EvaluationData", "data_from_files", "data_from_folder", "data_from_store"]
 
@@ -37,6 +38,8 @@ class EvaluationData:
         groups: Attribute -> user id -> value, from `user_groups`.
         files: What it was read from.
         notes: What a reader of the report should know.
+        items: The catalogue, where something is known of the items but their ids.
+        users: What is known of the users.
     """
 
     name: str
@@ -45,6 +48,8 @@ class EvaluationData:
     groups: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     files: Sequence[Path] = ()
     notes: Sequence[str] = ()
+    items: Sequence[Item] = ()
+    users: Sequence[User] = ()
 
     def by_id(self) -> EvaluationData:
         """The same with users and items in the order of their ids; see `Interactions.by_id`."""
@@ -88,13 +93,16 @@ def data_from_files(
     if core:
         interactions = interactions.core(core)
     text_of = {item.item_id: item.text for item in catalogue or ()}
+    known_users = () if users is None else read_users(users, **how)
     return EvaluationData(
         name,
         interactions,
         None if catalogue is None else [text_of[item_id] for item_id in interactions.item_ids],
-        {} if users is None else user_groups(read_users(users, **how)),
+        user_groups(known_users),
         _files(events, items, users),
         notes,
+        catalogue or (),
+        known_users,
     )
 
 
@@ -106,13 +114,16 @@ def data_from_folder(name: str, folder: Path, *, notes: Sequence[str] = ()) -> E
     """
     sequences, items, users = (folder / f"{kind}.tsv" for kind in ("sequences", "items", "users"))
     catalogue = read_items(items)
+    known_users = read_users(users) if users.exists() else ()
     return EvaluationData(
         name,
         interactions_from_sequences(sequences, catalogue),
         [item.text for item in catalogue],
-        user_groups(read_users(users)) if users.exists() else {},
+        user_groups(known_users),
         [path for path in (sequences, items, users) if path.exists()],
         notes,
+        catalogue,
+        known_users,
     )
 
 

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from llmrec.errors import ModelError, ScoringError
 
-__all__ = ["Adapters"]
+__all__ = ["CONFIG", "WEIGHTS", "WRAPPED", "Adapters"]
 
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _LORA = re.compile(r"\.lora_[AB]\.weight$")
 _OUTSIDE = {"lm_head", "embed_tokens", "wte", "embed_out"}
-_WRAPPED = "base_model.model."
+WRAPPED = "base_model.model."
 """What peft writes before the names of a model's weights."""
 
 
@@ -123,20 +123,20 @@ class Adapters:
 def _read(directory: Path) -> tuple[Any, dict[str, Tensor]]:
     """A LoRA adapter of the layers alone, in safetensors; what else an adapter can change is read elsewhere."""
     try:
-        config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{directory} holds no adapter: {error}", hint="name a directory that peft saved an adapter in"
         ) from error
-    if not (directory / _WEIGHTS).is_file():
+    if not (directory / WEIGHTS).is_file():
         raise ModelError(
-            f"{directory} holds no {_WEIGHTS}",
+            f"{directory} holds no {WEIGHTS}",
             hint="pickled weights (.bin) can run code when loaded; save the adapter with safe serialization",
         )
     from peft import LoraConfig
 
     try:
-        weights = {key.removeprefix(_WRAPPED): weight for key, weight in load_file(directory / _WEIGHTS).items()}
+        weights = {key.removeprefix(WRAPPED): weight for key, weight in load_file(directory / WEIGHTS).items()}
         lora = LoraConfig.from_pretrained(directory) if config.get("peft_type") == "LORA" else None
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise ModelError(f"the adapter in {directory} cannot be read: {error}", hint="copy it again") from error

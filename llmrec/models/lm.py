@@ -15,9 +15,11 @@ from transformers import AutoModelForCausalLM
 
 from llmrec.errors import ModelError, ScoringError
 from llmrec.models import attention
+from llmrec.models.adapted import AdaptedLM
 from llmrec.models.adapters import Adapters
 from llmrec.models.compiling import compile_blocks
 from llmrec.models.loading import DtypeName, choose_device, choose_dtype, load_pretrained, load_tokenizer
+from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.models.probing import Method, attention_window, choose_method
 from llmrec.models.reader import AnswerReader
 from llmrec.models.segments import Segment
@@ -90,6 +92,8 @@ class TransformersLM:
         batch_tokens: int = 4096,
         states_bytes: int = 0,
         time_limit: float | None = None,
+        training: bool = False,
+        four_bit: bool = False,
     ) -> TransformersLM:
         """Load a resolved model, and find out by a trial how it can be read.
 
@@ -103,15 +107,18 @@ class TransformersLM:
             batch_tokens: Longest forward pass, in tokens.
             states_bytes: How much memory prefixes that were read before may take.
             time_limit: Seconds after which a call is given up; None: never.
+            training: Whether to train it: auto is then bfloat16 wherever that is quicker.
+            four_bit: Keep the weights in 4 bits (NF4, Dettmers et al. 2023), computed with in `dtype`.
 
         Raises:
+            MissingExtraError: 4 bits are wanted and bitsandbytes is not installed.
             ModelError: It cannot be loaded, or does not answer with the labels.
         """
         labels = labels or (("Yes", "No") if chat else (" Yes", " No"))
         place = choose_device(device)
-        kind = choose_dtype(dtype, place)
+        kind = choose_dtype(dtype, place, training=training)
         tokens = Tokens(load_tokenizer(source), chat=chat)
-        model = load_pretrained(AutoModelForCausalLM, source, place, kind)
+        model = load_pretrained(AutoModelForCausalLM, source, place, kind, four_bit=four_bit)
         if model.config._attn_implementation == "sdpa":
             model.set_attn_implementation(attention.NAME)
         loaded = cls(
@@ -167,11 +174,32 @@ class TransformersLM:
             self._adapters.load(name, directory)
             self._states.forget(name)
 
+    def adapted(self, name: str, directory: Path) -> AdaptedLM:
+        """This model with an adapter, loaded beside the others.
+
+        Raises:
+            ModelError: As for `add_adapter`.
+        """
+        self.add_adapter(name, directory)
+        return AdaptedLM(self, name)
+
     def remove_adapter(self, name: str) -> None:
         """Let go of an adapter, and of what was read with it."""
         with self._turns.next():
             self._adapters.remove(name)
             self._states.forget(name)
+
+    def learner(self, shape: LoraShape) -> LoraLearner:
+        """This model with a new adapter that is trained; until that is closed, nothing else may use the model.
+
+        Raises:
+            ModelError: It cannot be read in one pass that gradients flow through.
+        """
+        if not self.packs:
+            raise ModelError(f"{self.name} is not trained: {self.packing_note}", hint="use a model that can be packed")
+        with self._turns.next():
+            self._adapters.use(None)
+        return LoraLearner(self.name, self.model, self._reader, (self._tokens.start, self._end), shape)
 
     def score(
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], *, adapter: str | None = None

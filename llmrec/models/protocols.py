@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +58,16 @@ class LanguageModel(Protocol):
 
     def cap(self, text: str, tokens: int) -> tuple[list[int], bool]:
         """The ids of foreign text, at most `tokens` whole ones, and whether something was cut off."""
+
+    def adapted(self, name: str, directory: Path) -> LanguageModel:
+        """The same model with a LoRA adapter, which is loaded beside others; one of the same name is replaced.
+
+        Raises:
+            ModelError: It is no adapter for this model.
+        """
+
+    def remove_adapter(self, name: str) -> None:
+        """Let go of an adapter."""
 
     def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """logit(Yes) - logit(No) after prefix + suffix, float32 [len(suffixes)], in the order of the suffixes.

@@ -37,7 +37,8 @@ class Readout:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """The two label logits of hidden rows [n, width], float32 [n, 2]."""
-        logits = hidden.float() @ self._head.weight[self._labels].float().T
+        with torch.autocast(hidden.device.type, enabled=False):  # it would round the logits again
+            logits = hidden.float() @ self._head.weight[self._labels].float().T
         if self._head.bias is not None:
             logits = logits + self._head.bias[self._labels].float()
         logits = logits * self._scale

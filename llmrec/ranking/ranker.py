@@ -23,10 +23,6 @@ __all__ = ["Ranker", "SharedPrompt"]
 
 Ids = tuple[int, ...]
 
-_MOST_ATTRIBUTES = 8
-"""Of an item, a user and a situation, so that a candidate stays short however many columns a catalogue has."""
-
-
 _STEP = 5
 _MANY = 20
 """Of a long history, where so many events fit, the oldest are trimmed several at once: most of the times that an event
@@ -67,25 +63,43 @@ class Ranker:
         prompts: The templates.
         history_tokens: Longest shared part; where the fixed words alone are longer, no event is left.
         text_tokens: Longest piece of foreign text.
+        attributes: At most so many of an item, a user and a situation are told.
     """
 
     def __init__(
-        self, model: LanguageModel, prompts: PromptLibrary, *, history_tokens: int = 384, text_tokens: int = 32
+        self,
+        model: LanguageModel,
+        prompts: PromptLibrary,
+        *,
+        history_tokens: int = 384,
+        text_tokens: int = 32,
+        attributes: int = 8,
     ) -> None:
         self.model = model
         self.fingerprint = prompts.fingerprint("rank")
         self._prompts = prompts
         self._history_tokens = history_tokens
         self._text_tokens = text_tokens
+        self._attributes = attributes
         self._foreign_ids = lru_cache(maxsize=100_000)(self._tokenize_foreign)
         self._trusted_ids = lru_cache(maxsize=1_000)(self._tokenize_trusted)
+
+    def asking(self, model: LanguageModel) -> Ranker:
+        """The same prompts, put to another model."""
+        return Ranker(
+            model,
+            self._prompts,
+            history_tokens=self._history_tokens,
+            text_tokens=self._text_tokens,
+            attributes=self._attributes,
+        )
 
     def shared(
         self, history: History, items: Mapping[str, Item], context: Mapping[str, AttributeValue] | None = None
     ) -> SharedPrompt:
         """The shared prompt for a history; `items` holds at least the items its events are about."""
-        user, user_cut = _texts(history.user.attributes if history.user else {})
-        situation, situation_cut = _texts(context or {})
+        user, user_cut = self._texts(history.user.attributes if history.user else {})
+        situation, situation_cut = self._texts(context or {})
         known = bool(history.events)
         pieces = self._prompts.render(
             "rank", "shared", user=user, context=situation, history=Slot(), history_known=known
@@ -155,7 +169,7 @@ class Ranker:
 
     def candidate(self, item: Item) -> tuple[Ids, int]:
         """The token ids that continue the shared prompt with an item, and how many of its texts were capped."""
-        about, cut = _texts(item.attributes)
+        about, cut = self._texts(item.attributes)
         pieces = self._prompts.render(
             "rank", "candidate", title=item.title, about=about, description=item.description.strip()
         )
@@ -171,6 +185,11 @@ class Ranker:
         ]
         return tuple(chain.from_iterable(ids for ids, _ in encoded)), sum(capped for _, capped in encoded)
 
+    def _texts(self, attributes: Mapping[str, AttributeValue]) -> tuple[list[str], bool]:
+        """One text for each attribute, so that a long one cannot hide the others, and whether some were left out."""
+        texts = [in_words({name: value}) for name, value in islice(attributes.items(), self._attributes)]
+        return texts, 0 < len(texts) < len(attributes)
+
     def _tokenize_trusted(self, text: str) -> Ids:
         return tuple(self.model.tokenize(Segment(text, trusted=True)))
 
@@ -182,9 +201,3 @@ class Ranker:
 def _spared(known: int, fitting: int) -> int:
     """How many more events are trimmed than must be, of a history of which so many are known and fit."""
     return -(known - fitting) % _STEP if _MANY <= fitting < known else 0
-
-
-def _texts(attributes: Mapping[str, AttributeValue]) -> tuple[list[str], bool]:
-    """One text for each attribute, so that a long one cannot hide the others, and whether some were left out."""
-    texts = [in_words({name: value}) for name, value in islice(attributes.items(), _MOST_ATTRIBUTES)]
-    return texts, len(texts) < len(attributes)

@@ -53,6 +53,13 @@ class Release:
             raise ReleaseError(f"{name} of release {self.version} was changed after it was made", hint=_REPAIR)
         return data
 
+    def folder(self, name: str) -> Path | None:
+        """The directory of the parts under `name`, each verified as by `read`; None where there are none."""
+        parts = [part for part in self.manifest["files"] if part.startswith(f"{name}/")]
+        for part in parts:
+            self.read(part)
+        return self.directory / name if parts else None
+
     def require(self, what: str, now: str) -> None:
         """Refuse to go with another encoder, prompt or base model than the release was made with.
 
@@ -147,6 +154,30 @@ class ReleaseStore:
             raise
         return self._read(self._home / name)
 
+    def install(self, directory: Path) -> Release:
+        """Take up a release that was made elsewhere, after every part was compared with its manifest.
+
+        Args:
+            directory: Holds the parts and manifest.json, such as adapters/ml-100k.
+
+        Raises:
+            ReleaseError: It is no release, or a part is missing or was changed.
+        """
+        try:
+            manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+            given = Release(str(manifest["version"]), directory, manifest)
+            parts = {name: given.read(name) for name in manifest["files"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            hint = "name a directory such as adapters/ml-100k"
+            raise ReleaseError(f"{directory} holds no release: {error}", hint=hint) from error
+        kept = {name: value for name, value in manifest.items() if name not in ("version", "created", "files")}
+        return self.create(parts, {**kept, "parent": None, "made": manifest.get("created")})
+
+    def discard(self, release: Release) -> None:
+        """Remove a release that was never live."""
+        assert release.version not in (self._store.alias(self._task), self._store.previous_alias(self._task))
+        shutil.rmtree(release.directory)
+
     def _sweep(self) -> None:
         """Remove what a killed process left behind; the caller holds the workspace lock."""
         for left in self._home.glob("*.tmp-*"):
@@ -168,6 +199,7 @@ class ReleaseStore:
 
 
 def _write(path: Path, content: object) -> str:
+    path.parent.mkdir(exist_ok=True)
     data = content if isinstance(content, bytes) else json.dumps(content, ensure_ascii=False, indent=1).encode()
     with path.open("wb") as file:
         file.write(data)

@@ -22,7 +22,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from llmrec.errors import ReleaseError
 
-__all__ = ["FEATURES", "TEXT_HALF_LIFE", "Evidence", "fit_weights", "level_shift"]
+__all__ = ["FEATURES", "TEXT_HALF_LIFE", "Evidence", "fit_weights", "level_shift", "typical_features"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -39,6 +39,8 @@ _FLOOR = 1e-4
 _KEPT = 1_000
 _LEAST = 0.05
 """The encoder's score never counts less, so that what it does not propose does not come first."""
+_BEST = 10
+"""Places of a list that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Evidence:
         counts: Events on each item, float64 [items].
         weights: Of the encoder's score and of each of `FEATURES`, float64 [5]; the encoder's score alone by default.
         shift: Added to every score, so that scores stay log chances on the whole.
-        typical: What the first three features are of a listed item, on the whole; an item that came later has these.
+        typical: What an item that came later has as its first three features; see `typical_features`.
     """
 
     item_ids: tuple[str, ...]
@@ -94,7 +96,7 @@ class Evidence:
             listed: Which places hold an item, [n, items].
         """
         weights = fit_weights(lists, targets, listed)
-        typical = lists[:, :, 1:4][listed].mean(axis=0) if listed.any() else self.typical
+        typical = typical_features(lists, weights, listed) if listed.any() else self.typical
         return replace(self, weights=weights, shift=level_shift(lists, weights, listed), typical=typical)
 
     def recounted(self, sequences: Iterable[NDArray[np.integer]]) -> Evidence:
@@ -216,3 +218,29 @@ def level_shift(features: Floats, weights: Floats, listed: NDArray[np.bool_]) ->
         logsumexp(np.where(listed, scores, -np.inf), axis=1) for scores in (features[:, :, 0], features @ weights)
     )
     return float(np.mean(before - after))
+
+
+def typical_features(lists: Floats, weights: Floats, listed: NDArray[np.bool_]) -> Floats:
+    """What stands in for the behaviour of an item that has none, float64 [3].
+
+    The mean over listed items, moved along the weights as far as it takes for such items to be among the ten best as
+    often after the counts had their say as before, when the encoder alone gave them their places: what nobody could
+    count speaks neither for an item nor against it.
+
+    Args:
+        lists: [n, items, 1 + features].
+        weights: [1 + features].
+        listed: Which places hold an item, [n, items].
+    """
+    mean, behaviour = lists[:, :, 1:4][listed].mean(axis=0), weights[1:4]
+    long = listed.sum(axis=1) > _BEST
+    if not long.any() or not behaviour.any():
+        return np.asarray(mean)
+    lists, listed = lists[long], listed[long]
+    scores = np.where(listed, lists @ weights, -np.inf)
+    tenth, next_one = (np.partition(scores, -place, axis=1)[:, -place, None] for place in (_BEST, _BEST + 1))
+    # What an item must reach to be among the ten: it does not stand in its own way.
+    bound = np.where(scores >= tenth, next_one, tenth)
+    uncounted = lists[:, :, 0] * weights[0] + mean @ behaviour + lists[:, :, 4] * weights[4]
+    lacking = np.quantile((bound - uncounted)[listed], _BEST * len(lists) / listed.sum())
+    return np.asarray(mean + lacking * behaviour / (behaviour @ behaviour))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -22,8 +20,21 @@ import llmrec
 import llmrec.models
 from llmrec.config import FILE_NAME, Settings
 from llmrec.errors import BusyError, ConfigError, LlmrecError
+from llmrec.service import learning_commands
 from llmrec.service.demo import run_demo
 from llmrec.service.doctor import examine
+from llmrec.service.options import (
+    HERE,
+    AsJson,
+    Context,
+    Data,
+    Format,
+    Rename,
+    Workspace,
+    command,
+    opened,
+    with_workspace,
+)
 from llmrec.service.printing import (
     import_counts,
     print_error,
@@ -50,21 +61,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+learning_commands.add_to(app)
 
-Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace directory.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Context = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=VALUE", help="The situation, for the language model; repeatable.")
-]
-Data = Annotated[Path | None, typer.Option(help="A MovieLens or RecBole folder or zip that holds them all.")]
-Format = Annotated[
-    str | None, typer.Option("--format", help="csv, tsv, jsonl, parquet, movielens or recbole; else by the name.")
-]
-Rename = Annotated[list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A column's name in the file.")]
-HERE = Path()
-
-# Commands in a hint, but for those that need no workspace or name it already.
-_COMMAND = re.compile(r"`llmrec ((?!init\b|models\b|demo\b)[a-z](?:(?! -w )[^`])*)`")
 _SHOWN_VALUES = 8
 
 
@@ -99,26 +97,6 @@ def _start_log(level: str) -> None:
     logging.basicConfig(level=levels[level.upper()], format="%(levelname)s %(message)s")
 
 
-@contextmanager
-def _opened(workspace: Path) -> Iterator[llmrec.Recommender]:
-    """The recommender of a workspace; the commands in the hint of an error name it too."""
-    try:
-        with llmrec.Recommender.open(workspace) as rec:
-            yield rec
-    except LlmrecError as error:
-        error.hint = _with_workspace(error.hint, workspace)
-        raise
-
-
-def _with_workspace(text: str, workspace: Path) -> str:
-    return _COMMAND.sub(lambda found: f"`{_command(found[1], workspace)}`", text)
-
-
-def _command(rest: str, workspace: Path) -> str:
-    """A command as the reader may repeat it from here."""
-    return f"llmrec {rest}" + ("" if workspace == HERE else f" -w {shlex.quote(str(workspace))}")
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(llmrec.__version__)
@@ -148,7 +126,7 @@ def demo(
     if as_json:
         print_json(result)
     elif serve:
-        ways = f"{_command('recommend 2', workspace)}, or {_command('why 2 50', workspace)}"
+        ways = f"{command('recommend 2', workspace)}, or {command('why 2 50', workspace)}"
         say(f"Next: {ways}. The README goes on from here.")
 
 
@@ -162,7 +140,7 @@ def init(directory: Path, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"workspace": str(rec.workspace.root)})
         else:
-            next_step = _command("import --items FILE", directory)
+            next_step = command("import --items FILE", directory)
             say(f"{rec.workspace.settings_file} holds the settings. Next: {next_step}")
 
 
@@ -186,7 +164,7 @@ def import_(
     """
     if not any((users, items, events, data)):
         raise ConfigError("nothing to import", hint="name files: --items FILE --events FILE (see llmrec import --help)")
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         report = rec.import_(
             users=users or data,
             items=items or data,
@@ -204,7 +182,7 @@ def import_(
         print_json({**counts, "skipped": [str(row) for row in report.skipped], "skipped_total": report.skipped_total})
     else:
         print_import(report)
-        say(f"Next: {_command('recommend USER' if is_fitted else 'fit', workspace)}")
+        say(f"Next: {command('recommend USER' if is_fitted else 'fit', workspace)}")
 
 
 @app.command()
@@ -213,12 +191,12 @@ def fit(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
 
     Example: llmrec fit -w shop
     """
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         release = rec.fit()
     if as_json:
         print_json({"release": release.version, "manifest": dict(release.manifest)})
     else:
-        say(f"release {release.version} is live. Next: {_command('recommend USER', workspace)}")
+        say(f"release {release.version} is live. Next: {command('recommend USER', workspace)}")
 
 
 @app.command()
@@ -242,7 +220,7 @@ def recommend(
     Example: llmrec recommend 42 -n 5 --where genres=Comedy -w demo-ml-100k
     """
     conditions = _where(where or ())
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         answer = rec.recommend(
             user,
             n,
@@ -261,7 +239,7 @@ def recommend(
         # The explanation is of the same score: in the same situation, by the same opinions.
         situation = "".join(f" --context {shlex.quote(one)}" for one in context or ())
         first = f"{shlex.quote(user)} {shlex.quote(answer.items[0].item.item_id)}"
-        say(f"Next: {_command(f'why {first}{situation}', workspace)}")
+        say(f"Next: {command(f'why {first}{situation}', workspace)}")
 
 
 @app.command()
@@ -282,7 +260,7 @@ def rank(
         raise ConfigError(
             "neither a history nor a user is given", hint="add --history ITEM (repeat it, newest last) or --user USER"
         )
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         ranked = rec.rank(history, candidates, user_id=user, context=_context(context), llm=llm)
     if as_json:
         print_json({"items": [one.to_dict() for one in ranked]})
@@ -296,7 +274,7 @@ def why(user: str, item: str, context: Context = None, workspace: Workspace = HE
 
     Example: llmrec why 42 50 -w demo-ml-100k
     """
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         explanation = rec.explain(user, item, context=_context(context))
     if as_json:
         print_json(explanation.to_dict())
@@ -323,12 +301,12 @@ def feedback(
     event = llmrec.Event(
         user, item, kind, value=value, text=text, event_id=event_id, recommendation_id=recommendation_id
     )
-    with _opened(workspace) as rec:
+    with opened(workspace) as rec:
         stored = rec.feedback(event)
     if as_json:
         print_json({"event_id": stored.event_id, "sequence": stored.sequence})
     else:
-        next_step = _command(f"recommend {shlex.quote(user)}", workspace)
+        next_step = command(f"recommend {shlex.quote(user)}", workspace)
         say(f"kept as event {stored.event_id}; the next recommendation takes it into account: {next_step}")
 
 
@@ -394,7 +372,7 @@ def evaluate(
         files = Files(events or data, items or data, users or data, format_, names)
         report = evaluate_data(files.read(), systems, asked)
     else:
-        with _opened(workspace) as rec:
+        with opened(workspace) as rec:
             report = evaluate_workspace(rec, lineup(rec.settings), asked)
     outputs.keep(report)
 
@@ -448,7 +426,7 @@ def doctor(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
 
     Example: llmrec doctor -w shop
     """
-    findings = [replace(one, detail=_with_workspace(one.detail, workspace)) for one in examine(workspace)]
+    findings = [replace(one, detail=with_workspace(one.detail, workspace)) for one in examine(workspace)]
     if as_json:
         print_json([finding.to_dict() for finding in findings])
     else:

@@ -38,7 +38,7 @@ from llmrec.models import Encoder, TextEncoder, resolve
 from llmrec.retrieval import FittedEncoder
 from llmrec.service.printing import print_json, print_report, say
 
-__all__ = ["Files", "Outputs", "evaluate_data", "evaluate_workspace", "lineup_of", "share_or_time"]
+__all__ = ["Files", "Outputs", "evaluate_data", "evaluate_workspace", "kept_directory", "lineup_of", "share_or_time"]
 
 _STDOUT = Path("-")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
@@ -162,7 +162,7 @@ def lineup_of(
         baselines_only=baselines_only,
         sasrec=sasrec,
         shipped=None if shipped is None else _shipped_encoder(shipped, settings),
-        checkpoints=_kept(),
+        checkpoints=kept_directory(),
         progress=True,
     )
 
@@ -172,7 +172,7 @@ def evaluate_data(data: EvaluationData, lineup: Lineup, protocol: Protocol) -> R
 
     def embed(ordered: EvaluationData) -> NDArray[np.float32]:
         encoder = load_text_encoder(lineup.settings)
-        return text_vectors(ordered.texts or (), encoder, _kept(), progress=lineup.progress)
+        return text_vectors(ordered.texts or (), encoder, kept_directory(), progress=lineup.progress)
 
     with _going_on(lineup):
         return standard_report(data, embed, lineup, protocol)
@@ -218,7 +218,7 @@ def _shipped_encoder(directory: Path, settings: Settings) -> FittedEncoder:
     return fitted
 
 
-def _kept() -> Path:
+def kept_directory() -> Path:
     """Where trainings and text vectors are kept, so that a second call is quick."""
     directory = cache_dir() / "evaluation"
     with writing(directory.parent):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.config import FILE_NAME, Settings
-from llmrec.errors import LlmrecError
-from llmrec.evaluation import EvaluationData, Protocol
-from llmrec.service.evaluating import Outputs, evaluate_data, lineup_of
+from llmrec.errors import ConfigError, LlmrecError
+from llmrec.evaluation import EvaluationData, Lineup, Protocol, Report
+from llmrec.service.evaluating import Outputs, evaluate_data, kept_directory, lineup_of
+from llmrec.service.full_stage import FullStage, full_report
 from llmrec.service.printing import print_error
 
 __all__ = ["evaluation_parser", "run_script"]
@@ -27,6 +28,14 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, help="at most; else as the script trains")
     parser.add_argument("--baselines-only", action="store_true", help="train nothing")
     parser.add_argument("--encoder", type=Path, metavar="DIR", help="measure a shipped encoder, and train none")
+    parser.add_argument(
+        "--stage",
+        choices=["retriever", "full"],
+        default="retriever",
+        help="full: the language model too, on the retriever's lists; trains an adapter unless --release names one",
+    )
+    parser.add_argument("--release", type=Path, metavar="DIR", help="measure a shipped release (with --stage full)")
+    parser.add_argument("--users", type=int, metavar="N", help="ask a fixed sample of so many (with --stage full)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
     parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
     return parser
@@ -59,13 +68,29 @@ def run_script(
             seeds=options.seeds,
             epochs=options.epochs,
             baselines_only=options.baselines_only,
-            sasrec=sasrec and not options.baselines_only and options.encoder is None,
+            sasrec=sasrec and not options.baselines_only and options.encoder is None and options.stage != "full",
             shipped=options.encoder,
         )
-        outputs.keep(evaluate_data(read(options), lineup, Protocol()))
+        outputs.keep(_report(options, lineup, read))
     except LlmrecError as error:
         print_error(error, as_json=False)
         return _EXIT_EXPECTED
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
     return 0
+
+
+def _report(
+    options: argparse.Namespace, lineup: Lineup, read: Callable[[argparse.Namespace], EvaluationData]
+) -> Report:
+    if options.stage == "retriever":
+        if options.release or options.users:
+            raise ConfigError("--release and --users are for the language model", hint="add --stage full")
+        return evaluate_data(read(options), lineup, Protocol())
+    if options.encoder or options.baselines_only or options.seeds:
+        raise ConfigError(
+            "--stage full measures one release", hint="drop --encoder, --baselines-only and --seeds; give --seed"
+        )
+    fit = lineup.settings.fit.model_copy(update={"seed": options.seed})
+    settings = lineup.settings.model_copy(update={"fit": fit})
+    return full_report(read(options), FullStage(settings, kept_directory(), options.release, options.users))

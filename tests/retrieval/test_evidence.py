@@ -9,7 +9,7 @@ import pytest
 
 from llmrec.errors import ReleaseError
 from llmrec.retrieval import evidence as module
-from llmrec.retrieval.evidence import _STEPS_AFTER, FEATURES, Evidence, fit_weights, level_shift
+from llmrec.retrieval.evidence import _STEPS_AFTER, FEATURES, Evidence, fit_weights, level_shift, typical_features
 
 ITEMS = tuple("vwxyz")
 NO_TEXT = np.zeros(2)
@@ -141,3 +141,23 @@ def test_the_shift_keeps_the_level_of_the_scores() -> None:
 
     assert level(features @ weights + shift) == pytest.approx(level(features[:, :, 0]))
     assert level_shift(features[:0], weights, listed[:0]) == 0
+
+
+def test_what_nobody_counted_keeps_its_share_of_the_ten_best() -> None:
+    generator = np.random.default_rng(0)
+    lists = generator.normal(size=(200, 30, 5))
+    lists[:, :, 0] = -np.sort(-3 * lists[:, :, 0], axis=1)
+    listed = np.arange(30) < generator.integers(12, 31, size=(200, 1))
+    weights = np.array([0.5, 0.8, 0.1, 0.4, 0.2])
+    typical = typical_features(lists, weights, listed)
+
+    def among_best(place: int) -> float:
+        """How often the item at this place of the encoder's order is among the ten best once it has no counts."""
+        uncounted = lists.copy()
+        uncounted[:, place, 1:4] = typical
+        scores = np.where(listed, uncounted @ weights, -np.inf)
+        return float(((scores > scores[:, place, None]).sum(axis=1) < 10)[listed[:, place]].sum())
+
+    assert sum(map(among_best, range(30))) == pytest.approx(10 * 200, rel=0.01)
+    short = typical_features(lists[:, :10], weights, listed[:, :10])
+    assert short.tolist() == pytest.approx(lists[:, :10, 1:4].mean(axis=(0, 1)).tolist())

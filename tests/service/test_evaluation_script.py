@@ -49,13 +49,24 @@ def test_a_folder_of_sequences_is_measured(
     assert {"rare_items", "gender=F", "gender=M"} <= set(form["slices"])
 
 
-def test_the_language_models_stage_says_that_it_comes_later(
-    folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--stage", "full", "--baselines-only"], "--stage full measures one release"),
+        (["--stage", "full", "--seeds", "2"], "--stage full measures one release"),
+        (["--users", "3"], "are for the language model"),
+        (["--release", "adapters/ml-1m"], "are for the language model"),
+    ],
+)
+def test_options_of_the_other_stage_are_refused(
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
 ) -> None:
-    assert run(monkeypatch, "evaluate_ml1m.py", folder, "--stage", "full") == 2
-    said = capsys.readouterr().err
-    assert "training of the ranker" in said
-    assert "--stage retriever" in said
+    assert run(monkeypatch, "evaluate_ml1m.py", folder, *arguments) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_ratings_and_films_are_cut_to_the_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,210 @@
+"""From requests whose outcome is known to what a training step reads: short lists, one tree of prompts for each user.
+
+A list is what the retriever proposed just before the user took one of the items, in its own order: its score is a fixed
+offset inside the softmax, so that the language model learns what the retriever misses. Of the other items some are
+drawn, the likelier ones more often, and each of those counts as many times as it stands for (importance weights), so
+that the short list's loss estimates the whole list's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import log_softmax
+
+from llmrec.models import PromptTree
+from llmrec.ranking import HeldOutRequest, Ranker
+from llmrec.records import Event, History, Item
+
+__all__ = ["Example", "draw", "examples_of", "fingerprint_of", "whole_example"]
+
+Floats = NDArray[np.float64]
+
+_UNIFORM = 0.5
+"""Share of the draws that go to every item alike, so that none stands for very many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Lists of one user in one tree.
+
+    Args:
+        tree: The prompts, unframed; its leaves are the lists' items, one list after the other, what was taken first.
+        offsets: Added to the model's log-odds, float64 [leaves].
+        lengths: How many items each list has.
+        trimmed: Of how many lists the history did not fit whole.
+        capped: How many pieces of foreign text were shortened.
+    """
+
+    tree: PromptTree
+    offsets: Floats
+    lengths: tuple[int, ...]
+    trimmed: int = 0
+    capped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    request: HeldOutRequest
+    places: NDArray[np.int64]
+    offsets: Floats
+
+
+def draw(scores: Floats, taken: int, others: int, generator: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    """A short list: what was taken, then some of the other items, and the offset of each.
+
+    Args:
+        scores: The retriever's, [n].
+        taken: The place of what was taken.
+        others: How many other items; all where there are no more.
+        generator: Draws.
+
+    Returns:
+        Places, int64 [1 + others], and offsets: the score, less the log of the chance to be drawn.
+    """
+    rest = np.delete(np.arange(len(scores)), taken)
+    if others >= len(rest):
+        places = np.concatenate([[taken], rest])
+        return places, scores[places]
+    chances = np.exp(log_softmax(scores[rest])) * (1 - _UNIFORM) + _UNIFORM / len(rest)
+    # Exponential clocks: who rings among the first `others` is drawn, and `rate` is when that many have rung.
+    rung = generator.exponential(size=len(rest)) / chances
+    drawn = np.argsort(rung)[:others]
+    rate = brentq(lambda time: -np.expm1(-time * chances).sum() - others, 0, 1e3 * len(rest) / _UNIFORM)
+    included = -np.expm1(-rate * chances[drawn])
+    places = np.concatenate([[taken], rest[drawn]])
+    return places, scores[places] - np.log(np.concatenate([[1.0], included]))
+
+
+def examples_of(
+    requests: Sequence[HeldOutRequest],
+    ranker: Ranker,
+    items: Mapping[str, Item],
+    *,
+    others: int,
+    longest: int,
+    generator: np.random.Generator,
+) -> Iterator[Example]:
+    """Short lists, those of one user in as few trees as their lengths allow.
+
+    Args:
+        requests: Each with what was taken; those of one user together, oldest first.
+        ranker: Writes the prompts, as when it serves.
+        items: At least the items that histories are about.
+        others: Items a list has beside the one that was taken.
+        longest: A tree's most tokens; a single list may be longer.
+        generator: Draws.
+    """
+    for _, of_user in groupby(requests, key=lambda one: one.before.user and one.before.user.user_id):
+        short = [_List(one, *draw(_scores(one), _taken(one), others, generator)) for one in of_user]
+        yield from _packed(short, ranker, items, longest)
+
+
+def whole_example(request: HeldOutRequest, ranker: Ranker, items: Mapping[str, Item]) -> Example:
+    """The whole list of one request, what was taken first."""
+    scores, taken = _scores(request), _taken(request)
+    places = np.concatenate([[taken], np.delete(np.arange(len(scores)), taken)])
+    (example,) = _packed([_List(request, places, scores[places])], ranker, items, longest=0)
+    return example
+
+
+def fingerprint_of(requests: Iterable[HeldOutRequest]) -> str:
+    """What identifies the requests, so that a checkpoint of others is not taken up."""
+    digest = hashlib.sha256()
+    for one in requests:
+        user = one.before.user.user_id if one.before.user else ""
+        ids = [candidate.item.item_id for candidate in one.candidates]
+        digest.update("\x1f".join([user, str(len(one.before.events)), str(one.taken), *ids]).encode())
+    return digest.hexdigest()
+
+
+def _scores(request: HeldOutRequest) -> Floats:
+    return np.array([candidate.score for candidate in request.candidates])
+
+
+def _taken(request: HeldOutRequest) -> int:
+    assert request.taken is not None, "only lists that hold what was taken teach"
+    return request.taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompted:
+    """A list in words: the events it tells of, their lines behind the head, the question with the items behind it."""
+
+    events: tuple[Event, ...]
+    path: tuple[tuple[int, ...], ...]
+    question: PromptTree
+    offsets: Floats
+    trimmed: bool
+    capped: int
+
+
+def _packed(lists: Sequence[_List], ranker: Ranker, items: Mapping[str, Item], longest: int) -> Iterator[Example]:
+    """Lists of one user, the newest first, with those before them in one tree as far as its length allows."""
+    left = list(lists)
+    while left:
+        chain = [_prompted(left.pop(), ranker, items)]
+        tokens = chain[0].question.tokens + sum(map(len, chain[0].path))
+        while left and chain[0].events:
+            one = _begun_alike(left[-1], chain, ranker, items)
+            if one is None or tokens + one.question.tokens > longest:
+                break
+            left.pop()
+            chain.insert(0, one)
+            tokens += one.question.tokens
+        yield _joined(chain)
+
+
+def _begun_alike(one: _List, chain: Sequence[_Prompted], ranker: Ranker, items: Mapping[str, Item]) -> _Prompted | None:
+    """A list whose prompt begins with the same event as the chain's, so that they share it; None if too little is left.
+
+    Its history is trimmed further than it must be, as other users' shorter ones are.
+    """
+    newest, events = chain[-1].events, one.request.before.events
+    if newest[0] not in events:
+        return None
+    kept = events[events.index(newest[0]) :]
+    if 2 * len(kept) < len(newest):
+        return None
+    before = one.request.before
+    shorter = replace(one.request, before=History(before.user, kept, before.seen, len(kept)))
+    prompted = _prompted(replace(one, request=shorter), ranker, items)
+    if chain[0].path[: len(prompted.path)] != prompted.path:
+        return None
+    return replace(prompted, trimmed=len(prompted.events) < before.known)
+
+
+def _prompted(one: _List, ranker: Ranker, items: Mapping[str, Item]) -> _Prompted:
+    shared = ranker.shared(one.request.before, items)
+    candidates = [ranker.candidate(one.request.candidates[place].item) for place in one.places.tolist()]
+    return _Prompted(
+        events=shared.events,
+        path=(shared.head, *shared.lines),
+        question=PromptTree(shared.tail, tuple(PromptTree(ids) for ids, _ in candidates)),
+        offsets=one.offsets,
+        trimmed=len(shared.lines) < one.request.before.known,
+        capped=shared.capped + sum(capped for _, capped in candidates),
+    )
+
+
+def _joined(chain: Sequence[_Prompted]) -> Example:
+    """A tree whose stem is the longest history: each list's question leaves it where its history ends."""
+    tree: PromptTree | None = None
+    for place in range(len(chain) - 1, -1, -1):
+        start = len(chain[place - 1].path) if place else 0
+        stem = tuple(index for line in chain[place].path[start:] for index in line)
+        tree = PromptTree(stem, (chain[place].question, *([tree] if tree else [])))
+    assert tree is not None
+    return Example(
+        tree,
+        np.concatenate([one.offsets for one in chain]),
+        tuple(len(one.offsets) for one in chain),
+        sum(one.trimmed for one in chain),
+        sum(one.capped for one in chain),
+    )

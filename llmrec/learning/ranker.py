@@ -1,0 +1,144 @@
+"""The adapter of a release: lists to learn from, training, and the files the release keeps."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from llmrec.config import LearningSettings
+from llmrec.errors import DataError, ModelError
+from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
+from llmrec.learning.crossfit import CrossFit, cross_fit, crossfit_checkpoint
+from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
+from llmrec.learning.training import AdapterOptions, AdapterTraining, Lessons, train_adapter
+from llmrec.models import TransformersLM, resolve
+from llmrec.models.adapters import CONFIG, WEIGHTS
+from llmrec.models.lora import LoraLearner, LoraShape
+from llmrec.ranking import HeldOutRequest, Ranker
+
+__all__ = ["train_ranker"]
+
+_CHALLENGER = "challenger"
+_FEWEST = 8
+"""Lists without which there is nothing to train on or to validate with."""
+
+
+def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
+    """Train an adapter on cross-fitted lists; its validation is on the requests of the retriever that will be served.
+
+    Args:
+        fit: The fit that the release is of.
+        fitted: The retriever that will be served.
+        snapshot: The last event to learn from.
+
+    Raises:
+        ModelError: The language model is switched off, or cannot be trained.
+        DataError: There is too little behaviour.
+    """
+    if fit.ranker is None:
+        raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
+    wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
+    lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user)
+    taught = _newest(lists, wanted.most_lists)
+    validation = [request for request in fitted.requests if request.taken is not None][: wanted.validation_lists]
+    if min(len(taught), len(validation)) < _FEWEST:
+        raise DataError(
+            f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
+            hint=f"collect more events: each needs {_FEWEST}, from users with several events",
+        )
+    training = _trained(fit, fit.ranker, taught, validation, directory)
+    adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
+    parts = {name: (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+    about = {"lists": len(taught), "asked": lists.asked, "validation_lists": len(validation), **training.summary()}
+    spent = (crossfit_checkpoint(fit), *(directory / name for name in parts), directory.with_suffix(".safetensors"))
+    named = {f"adapter/{name}": data for name, data in parts.items()}
+    return TrainedRanker(adapted, named, {"adapter": about}, wanted.validation_lists, spent)
+
+
+def _newest(lists: CrossFit, most: int) -> tuple[HeldOutRequest, ...]:
+    """At most so many lists: of each user the newest ones."""
+    left = len(lists.requests)
+    if left <= most:
+        return lists.requests
+    place_of: dict[str, int] = {}
+    ages = np.zeros(left, np.int64)
+    for place in range(left - 1, -1, -1):
+        user = lists.requests[place].before.user
+        key = user.user_id if user else ""
+        ages[place] = place_of[key] = place_of.get(key, -1) + 1
+    kept = np.sort(np.argsort(ages, kind="stable")[:most])
+    return tuple(lists.requests[place] for place in kept)
+
+
+def _trained(
+    fit: Fit,
+    ranker: Ranker,
+    taught: tuple[HeldOutRequest, ...],
+    validation: list[HeldOutRequest],
+    directory: Path,
+) -> AdapterTraining:
+    wanted, items = fit.settings.learning, fit.catalogue.items
+    checkpoint = directory.with_suffix(".safetensors")
+
+    def epoch(number: int) -> list[Example]:
+        generator = np.random.default_rng([fit.settings.fit.seed, number])
+        make = partial(examples_of, others=wanted.others, longest=wanted.tree_tokens, generator=generator)
+        return list(make(taught, ranker, items))
+
+    shutil.rmtree(directory, ignore_errors=True)
+    learner = _learner(fit)
+    try:
+        training = train_adapter(
+            learner,
+            Lessons(
+                epoch,
+                [whole_example(request, ranker, items) for request in validation],
+                identity=f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of([*taught, *validation])}",
+            ),
+            _options(wanted, fit.settings.fit.seed),
+            checkpoint=checkpoint,
+            board=directory.with_name("board") if wanted.tensorboard else None,
+            progress=fit.progress,
+        )
+        learner.save(directory)
+        _check(learner, whole_example(validation[0], ranker, items))
+    finally:
+        learner.close()
+    return training
+
+
+def _learner(fit: Fit) -> LoraLearner:
+    """The base once more, in the format that it trains in; the one that serves stays as it is."""
+    models, wanted = fit.settings.models, fit.settings.learning
+    base = TransformersLM.load(
+        resolve(models.language_model, "language-model"),
+        device=models.device,
+        dtype=wanted.dtype,
+        chat=models.chat_template,
+        training=True,
+        four_bit=wanted.four_bit,
+    )
+    return base.learner(
+        LoraShape(wanted.rank, wanted.alpha, last_layers=wanted.last_layers or None, seed=fit.settings.fit.seed)
+    )
+
+
+def _options(wanted: LearningSettings, seed: int) -> AdapterOptions:
+    return AdapterOptions(epochs=wanted.epochs, learning_rate=wanted.learning_rate, trees=wanted.trees, seed=seed)
+
+
+def _check(learner: LoraLearner, example: Example) -> None:
+    """A training that taught nothing must not look like one that did.
+
+    Raises:
+        ModelError: The weights or the scores are those of the base.
+    """
+    moved = any(bool(weight.detach().any()) for name, weight in learner.adapter.items() if "lora_B" in name)
+    adapted = learner([example.tree]).detach()
+    with learner.without_adapter():
+        alone = learner([example.tree]).detach()
+    if not moved or bool((adapted - alone).abs().max() == 0):
+        raise ModelError("the training left the adapter without effect", hint="raise learning.learning_rate")

@@ -1,0 +1,158 @@
+"""A language model whose LoRA adapter is being trained: log-odds with gradients, and the adapter's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from llmrec.errors import ModelError
+from llmrec.files import replace_file
+from llmrec.models.adapters import CONFIG, WEIGHTS, WRAPPED
+from llmrec.models.reader import AnswerReader
+from llmrec.models.tree import Ids, PromptTree
+
+__all__ = ["LoraLearner", "LoraShape"]
+
+_OWN = "learner"
+
+
+@dataclass(frozen=True, slots=True)
+class LoraShape:
+    """What an adapter is (Hu et al. 2021): a product of two thin matrices beside each linear layer.
+
+    Args:
+        rank: Width of the product.
+        alpha: The product counts alpha / rank.
+        dropout: Of what goes in, in training.
+        last_layers: Only so many of the last layers have one, and gradients stop there; None: all.
+        seed: Of its first weights.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    last_layers: int | None = None
+    seed: int = 7
+
+
+class LoraLearner(nn.Module):
+    """A base model, frozen, and one adapter in float32 that learns.
+
+    The adapter belongs to this object: `close` takes it away and leaves the base as it was.
+
+    Args:
+        name: The base's name, for the adapter's file.
+        model: A causal language model of transformers.
+        reader: Reads its answers.
+        frame: Token ids before and behind every prompt.
+        shape: The adapter's shape.
+    """
+
+    def __init__(self, name: str, model: Any, reader: AnswerReader, frame: tuple[Ids, Ids], shape: LoraShape) -> None:
+        super().__init__()
+        # Loaded late: it takes seconds, and with it come libraries that speak on standard error.
+        from peft import LoraConfig
+
+        self.model = model
+        self._reader = reader
+        self._frame = frame
+        layers = model.config.get_text_config().num_hidden_layers
+        last = None if shape.last_layers is None else list(range(max(0, layers - shape.last_layers), layers))
+        self._config = LoraConfig(
+            r=shape.rank,
+            lora_alpha=shape.alpha,
+            lora_dropout=shape.dropout,
+            target_modules=_linear_layers(model),
+            layers_to_transform=last,
+            base_model_name_or_path=name,
+            task_type="CAUSAL_LM",
+        )
+        model.requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are the caller's
+            torch.manual_seed(shape.seed)
+            model.add_adapter(self._config, _OWN)
+        model.enable_adapters()
+        model.set_adapter(_OWN)
+        for weight in self.adapter.values():
+            weight.data = weight.data.float()
+            weight.requires_grad_(True)
+
+    @property
+    def adapter(self) -> dict[str, nn.Parameter]:
+        """What learns, by name."""
+        return {name: weight for name, weight in self.model.named_parameters() if f".{_OWN}." in name}
+
+    def forward(self, trees: Sequence[PromptTree]) -> Tensor:
+        """logit(Yes) - logit(No) after every prompt, float32 [leaves], depth first."""
+        with self._computing():
+            return self._reader.read_dense([tree.framed(*self._frame) for tree in trees])
+
+    def forward_separately(self, trees: Sequence[PromptTree]) -> Tensor:
+        """What `forward` gives, from one whole prompt per leaf: the reference."""
+        with self._computing():
+            return self._reader.read_each([ids for tree in trees for ids in tree.framed(*self._frame).prompts()])
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """The base alone."""
+        self.model.disable_adapters()
+        try:
+            yield
+        finally:
+            self.model.enable_adapters()
+
+    @torch.no_grad()
+    def save(self, directory: Path) -> None:
+        """Round the adapter to bfloat16, here too, and write it as peft does, both files at once or none.
+
+        Raises:
+            ModelError: A weight is not a number.
+        """
+        from peft import get_peft_model_state_dict
+
+        for name, weight in self.adapter.items():
+            if not torch.isfinite(weight).all():
+                raise ModelError(f"the adapter's {name} is not a number", hint="lower learning.learning_rate")
+            weight.copy_(weight.to(torch.bfloat16))
+        weights = get_peft_model_state_dict(self.model, adapter_name=_OWN)
+        tensors = {WRAPPED + name: weight.to("cpu", torch.bfloat16).contiguous() for name, weight in weights.items()}
+        directory.mkdir(parents=True, exist_ok=True)
+        replace_file(directory / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+        self._config.inference_mode = True
+        self._config.save_pretrained(str(directory))
+        assert (directory / CONFIG).is_file()
+
+    def close(self) -> None:
+        """Take the adapter away."""
+        self.model.disable_adapters()
+        self.model.delete_adapter(_OWN)
+        self.model.eval()
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """In the base's number format: peft would else raise every row to the adapter's float32."""
+        from peft.helpers import disable_input_dtype_casting
+
+        kind = self.model.dtype
+        if kind == torch.float32:
+            with nullcontext():
+                yield
+            return
+        with torch.autocast(self.model.device.type, dtype=kind), disable_input_dtype_casting(self.model):
+            yield
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """The last names of all linear layers but the head."""
+    head = model.get_output_embeddings()
+    linear = (name for name, one in model.named_modules() if isinstance(one, nn.Linear) and one is not head)
+    # Where another adapter stood, peft has put its own module around the layer.
+    own = (name.removesuffix(".base_layer") for name in linear if ".lora_" not in name)
+    return sorted({name.rpartition(".")[2] for name in own})

@@ -1,0 +1,133 @@
+"""The whole of a release under test: a workspace of its own for the training part of a split, asked about the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import llmrec
+from llmrec.config import Settings
+from llmrec.errors import DataError
+from llmrec.evaluation import EvaluationData, Report
+from llmrec.evaluation.description import describe_data
+from llmrec.evaluation.lineup import baselines
+from llmrec.evaluation.measuring import EvaluationOptions, evaluate
+from llmrec.evaluation.protocols import Split, leave_one_out, training_interactions
+from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
+from llmrec.learning import retrain
+
+__all__ = ["FullStage", "full_report"]
+
+_ORDERS = ("retriever", "control", "llm", "fused")
+_PAIRS = [("fused", "control"), ("fused", "retriever"), ("fused", "llm"), ("control", "retriever")]
+_CUTOFFS = (5, 10, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class FullStage:
+    """What is asked of whom.
+
+    Args:
+        settings: How to fit, and how the model is asked.
+        kept: Directory of workspaces and answers, so that a second call is quick.
+        release: Directory of a release that is measured; None: one is made of the training part.
+        users: How many users are asked, a fixed sample; None: all.
+        progress: Show bars on a terminal.
+    """
+
+    settings: Settings
+    kept: Path
+    release: Path | None = None
+    users: int | None = None
+    progress: bool = True
+
+
+def full_report(data: EvaluationData, stage: FullStage) -> Report:
+    """Retriever, control, language model and fusion on the same lists, beside the baselines.
+
+    Raises:
+        DataError: Nothing is known of the items but their ids.
+    """
+    if data.texts is None:
+        raise DataError("a language model needs items with titles", hint="name --items")
+    data = data.by_id()
+    split = _sampled(leave_one_out(data.interactions), stage.users)
+    with ExitStack() as stack:
+        rec = stack.enter_context(_workspace(data, split, stage))
+        if rec.releases.champion() is None:
+            _make_release(rec, stage)
+        lists, version = _judged(rec, data, split, stage)
+        index = rec.catalogue().index
+        vectors = index.vectors_of(data.interactions.item_ids)
+    cheap, missing = baselines(vectors)
+    asked = [ListOrder(order, lists, order) for order in _ORDERS]  # type: ignore[arg-type]
+    weights = f"fused = {lists.fusion.retrieval_weight:.3f} control + {lists.fusion.llm_weight:.3f} llm"
+    names = [system.name for system in cheap]
+    return evaluate(
+        replace(split, protocol={**split.protocol, "release": version, "candidates": lists.rows.shape[1]}),
+        [*cheap, *asked],
+        EvaluationOptions(_CUTOFFS, vectors, data.groups, pairs=[*_PAIRS, *(("fused", name) for name in names)]),
+        data=describe_data(data.name, data.interactions, data.files),
+        notes=[*data.notes, *missing, f"{weights}, weighed on {lists.fusion.lists} held-out lists."],
+        progress=stage.progress,
+    )
+
+
+def _sampled(split: Split, users: int | None) -> Split:
+    """A fixed sample of the requests, the same for every system and every call."""
+    if users is None or users >= len(split.requests):
+        return split
+    some = np.sort(np.random.default_rng(0).permutation(len(split.requests))[:users])
+    return replace(split, requests=split.requests.take(some), targets=split.targets.take(some))
+
+
+def _workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.Recommender:
+    """A workspace that knows the training part alone."""
+    training = training_interactions(split)
+    settings = stage.settings.model_dump(mode="json", exclude={"store"})
+    root = stage.kept / f"workspace-{digest_of(training.sha256, settings, str(stage.release))}"
+    filled = root / "filled"
+    if filled.exists():
+        return llmrec.Recommender.open(root, stage.settings)
+    exists = (root / "llmrec.toml").exists()
+    make = llmrec.Recommender.open if exists else llmrec.Recommender.create
+    rec = make(root, stage.settings)
+    rec.add_users(data.users)
+    rec.add_items(data.items)
+    if not any(rec.store.events_by_user()):
+        rec.add_events(events_of(training))
+    filled.touch()
+    return rec
+
+
+def _make_release(rec: llmrec.Recommender, stage: FullStage) -> None:
+    if stage.release is not None:
+        rec.install(stage.release)
+        return
+    # Measured whether it passes or not: that is what the report is for.
+    rec.releases.promote(retrain(rec, progress=stage.progress).release.version)
+
+
+def _judged(rec: llmrec.Recommender, data: EvaluationData, split: Split, stage: FullStage) -> tuple[JudgedLists, str]:
+    retriever, fused = rec.answering()
+    champion = rec.releases.champion()
+    assert champion is not None
+    users = {user.user_id: user for user in data.users}
+    longest = rec.settings.retrieval.history_events
+    histories: Sequence[llmrec.History] = list(histories_of(split.requests, split.interactions, users, longest=longest))
+    name = digest_of(champion.manifest["files"], split.requests.users.tolist(), len(histories))
+    lists = judge_lists(
+        retriever,
+        fused.ranker,
+        fused.fusion,
+        histories,
+        data.interactions.item_ids,
+        candidates=rec.settings.retrieval.candidates,
+        kept=rec.workspace.root / f"said-{name}.npy",
+        progress=stage.progress,
+    )
+    return lists, champion.version

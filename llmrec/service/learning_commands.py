@@ -1,0 +1,117 @@
+"""The commands about learning: `llmrec retrain` and `llmrec releases`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import llmrec.learning
+from llmrec.releases import Release
+from llmrec.service.options import HERE, AsJson, Workspace, command, opened
+from llmrec.service.printing import print_json, print_table, say
+
+__all__ = ["EXIT_NOT_PASSED", "add_to"]
+
+EXIT_NOT_PASSED = 3
+
+_releases_app = typer.Typer(invoke_without_command=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the commands known to the program."""
+    app.command()(retrain)
+    app.add_typer(_releases_app, name="releases")
+
+
+def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Train the language model's adapter on what users did; the new release goes live if it is better.
+
+    Exit status 3: it is not, and the live release stays.
+
+    Example: llmrec retrain -w shop
+    """
+    with opened(workspace) as rec:
+        run = llmrec.learning.retrain(rec)
+    if as_json:
+        print_json(run.to_dict())
+    else:
+        outcome = "is live" if run.promoted else "is kept, but the release before stays live"
+        say(f"release {run.release.version} {outcome}: {run.reason}")
+        say(f"Next: {command('releases', workspace)}")
+    if not run.promoted:
+        raise typer.Exit(EXIT_NOT_PASSED)
+
+
+@_releases_app.callback()
+def _list(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """The releases of a workspace; promote, roll back or install one.
+
+    Example: llmrec releases -w shop
+    """
+    if context.invoked_subcommand:
+        return
+    with opened(workspace) as rec:
+        live = rec.store.alias("rank")
+        found = [_told(release, live) for release in rec.releases.list()]
+    if as_json:
+        print_json(found)
+    elif not found:
+        say(f"there is no release yet. Next: {command('fit', workspace)}")
+    else:
+        rows = [[one["version"], "live" if one["live"] else "", one["created"], one["adapter"]] for one in found]
+        print_table("Releases", ["version", "", "made", "adapter"], [[str(cell) for cell in row] for row in rows])
+
+
+@_releases_app.command()
+def promote(version: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Make a release live.
+
+    Example: llmrec releases promote rank/0002 -w shop
+    """
+    with opened(workspace) as rec:
+        _say_live(rec.releases.promote(version), as_json=as_json)
+
+
+@_releases_app.command()
+def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Make the release live again that was live before.
+
+    Example: llmrec releases rollback -w shop
+    """
+    with opened(workspace) as rec:
+        _say_live(rec.releases.rollback(), as_json=as_json)
+
+
+@_releases_app.command()
+def install(
+    directory: Annotated[Path, typer.Argument(help="Holds a release, such as adapters/ml-100k.")],
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take up a release that was made elsewhere, and make it live.
+
+    Example: llmrec releases install adapters/ml-100k -w demo-ml-100k
+    """
+    with opened(workspace) as rec:
+        _say_live(rec.install(directory), as_json=as_json)
+
+
+def _say_live(release: Release, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"release": release.version})
+    else:
+        say(f"release {release.version} is live")
+
+
+def _told(release: Release, live: str | None) -> dict[str, object]:
+    adapter = release.manifest.get("metrics", {}).get("adapter")
+    return {
+        "version": release.version,
+        "live": release.version == live,
+        "created": release.manifest.get("created"),
+        "parent": release.manifest.get("parent"),
+        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else "",
+        "metrics": dict(release.manifest.get("metrics", {})),
+    }

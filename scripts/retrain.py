@@ -1,0 +1,47 @@
+"""Retrain the language model's adapter on what users did, for a timer; the release goes live only if it is better.
+
+    python scripts/retrain.py -w DIR [--json OUT]
+
+The same as `llmrec retrain -w DIR`. Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
+the workspace, 2 any other expected error. A run that was interrupted goes on at the next call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import llmrec
+from llmrec.errors import BusyError, LlmrecError
+from llmrec.files import replace_file
+from llmrec.learning import retrain
+from llmrec.service.learning_commands import EXIT_NOT_PASSED
+from llmrec.service.printing import print_error, say
+
+_EXIT_EXPECTED, _EXIT_BUSY, _EXIT_INTERRUPTED = 2, 75, 130
+
+
+def main() -> int:
+    """Run once; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-w", "--workspace", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write what came of it into a file")
+    options = parser.parse_args()
+    try:
+        with llmrec.Recommender.open(options.workspace) as rec:
+            run = retrain(rec)
+    except LlmrecError as error:
+        print_error(error, as_json=False)
+        return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    if options.json:
+        replace_file(options.json, json.dumps(run.to_dict(), indent=2).encode())
+    say(f"release {run.release.version} {'is live' if run.promoted else 'is not better'}: {run.reason}")
+    return 0 if run.promoted else EXIT_NOT_PASSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

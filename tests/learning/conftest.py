@@ -1,0 +1,3 @@
+from tests.tiny import tiny, tiny_base
+
+__all__ = ["tiny", "tiny_base"]

@@ -1,0 +1,249 @@
+"""From events to a release with an adapter: lists that hide their answers, a gate, a swap, a rollback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec import Event, Item, Recommender
+from llmrec.errors import BusyError, DataError, ModelError, ReleaseError
+from llmrec.fitting import Fit
+from llmrec.learning import ranker as ranker_module
+from llmrec.learning import retrain
+from llmrec.learning.crossfit import CrossFit, cross_fit
+from llmrec.records import Candidate
+from llmrec.retrieval.training import validation_users
+from llmrec.service.cli import main
+from llmrec.testing import OverlapLanguageModel, WordEncoder
+
+STEPS = 10
+USERS = 40
+
+
+def settings(base: Path) -> dict[str, dict[str, object]]:
+    return {
+        "models": {"language_model": str(base), "device": "cpu", "dtype": "float32"},
+        "encoder": {
+            "minimum_events": 100, "dimension": 16, "layers": 1, "heads": 2, "dropout": 0.0, "batch_size": 4,
+            "learning_rate": 3e-3, "epochs": 3, "max_events": 8,
+        },
+        "ranking": {"history_tokens": 200},
+        "fit": {"calibration_users": 4},
+        "learning": {
+            "lists_per_user": 2, "others": 4, "rank": 2, "learning_rate": 2e-2, "epochs": 2, "trees": 8,
+            "dtype": "float32", "validation_lists": 16,
+        },
+    }  # fmt: skip
+
+
+def fill(rec: Recommender) -> None:
+    """Courses in steps: whoever took one takes the next one; half of them are called Yes, which are taken."""
+    names = ["Amber", "Birch", "Coral", "Delta", "Ember", "Fjord", "Grove", "Heath", "Islet", "Jetty"]
+    rec.add_items([Item(f"s{step}", name) for step, name in enumerate(names)])
+    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
+    rec.add_events(
+        [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(6)]
+    )
+
+
+@pytest.fixture
+def courses(tmp_path: Path, tiny_base: Path) -> Iterator[Recommender]:
+    with Recommender.create(tmp_path / "courses", settings(tiny_base), encoder=WordEncoder()) as rec:
+        fill(rec)
+        yield rec
+
+
+def fit_of(rec: Recommender) -> Fit:
+    return Fit(
+        store=rec.store,
+        catalogue=rec.catalogue(),
+        settings=rec.settings,
+        history=rec.history,
+        ranker=None,
+        checkpoint=rec.workspace.training / "encoder.safetensors",
+        progress=False,
+    )
+
+
+def lists_of(rec: Recommender) -> CrossFit:
+    fit = fit_of(rec)
+    snapshot = fit.snapshot()
+    return cross_fit(fit, fit.retriever(snapshot, None), snapshot, 2)
+
+
+def test_lists_come_from_a_retriever_that_has_not_seen_their_answers(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, list[str]]] = []
+    real = Fit._behaviour
+
+    def watched(fit: Fit, snapshot: int) -> Iterator[list[Event]]:
+        found = list(real(fit, snapshot))
+        seen.append({events[0].user_id: [str(event.item_id) for event in events] for events in found})
+        return iter(found)
+
+    monkeypatch.setattr(Fit, "_behaviour", watched)
+    lists = lists_of(courses)
+    _, cross = seen
+    held = validation_users([6] * USERS, [f"u{user}" for user in range(USERS)])
+    assert 0 < len(held) < USERS
+    asked: dict[str, list[str]] = {}
+    for one in lists.requests:
+        user_id = str(one.before.user and one.before.user.user_id)
+        answer = str(one.candidates[one.taken].item.item_id)  # type: ignore[index]
+        asked.setdefault(user_id, []).append(answer)
+        assert answer not in cross[user_id]
+        assert answer not in {event.item_id for event in one.before.events}
+    for user in range(USERS):
+        whole = [str(event.item_id) for event in courses.store.events(f"u{user}")]
+        # The newest event of a validation user is nobody's to learn from; it is hidden from both.
+        known = whole[:-1] if user in held else whole
+        assert cross[f"u{user}"] == known[:-2]
+        assert set(asked.get(f"u{user}", [])) <= set(known[-2:])
+    assert lists.asked == 2 * USERS
+    assert sum(map(len, asked.values())) == len(lists.requests) > USERS
+
+
+def test_a_history_ends_before_its_answer_and_holds_what_came_before(courses: Recommender) -> None:
+    for one in lists_of(courses).requests:
+        user_id = str(one.before.user and one.before.user.user_id)
+        whole = courses.store.events(user_id)
+        assert one.before.events == whole[: len(one.before.events)]
+        answer = one.candidates[one.taken].item.item_id  # type: ignore[index]
+        assert whole[len(one.before.events)].item_id == answer
+
+
+def test_of_too_many_lists_the_users_newest_are_learnt_from(courses: Recommender) -> None:
+    lists = lists_of(courses)
+    some = ranker_module._newest(lists, USERS // 2)
+    assert len(some) == USERS // 2
+    kept = {id(one) for one in some}
+    newest = {one.before.user.user_id: id(one) for one in lists.requests if one.before.user}
+    assert kept <= set(newest.values())
+    assert ranker_module._newest(lists, 10_000) == lists.requests
+
+
+def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender) -> None:
+    courses.fit()
+    before = courses.recommend("u1", filter_seen=False)
+    run = retrain(courses, progress=False)
+    release = run.release
+    assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= set(release.manifest["files"])
+    found = release.manifest["metrics"]["adapter"]
+    assert found["lists"] > USERS
+    assert found["step"] > 0
+    assert release.manifest["settings"]["learning"]["rank"] == 2
+    assert run.promoted == (max(found["gains"]) > 0)
+    courses.releases.promote(release.version)
+    after = courses.recommend("u1", filter_seen=False)
+    assert after.release == release.version != before.release
+    llm = {one.item.item_id: one.parts["llm"] for one in after.items}
+    without = {one.item.item_id: one.parts["llm"] for one in before.items}
+    assert any(abs(llm[item_id] - without[item_id]) > 1e-3 for item_id in llm)
+    assert not list(courses.workspace.training.glob("*.safetensors"))
+    courses.releases.rollback()
+    again = courses.recommend("u1", filter_seen=False)
+    assert [(one.item.item_id, one.score) for one in again.items] == [
+        (one.item.item_id, one.score) for one in before.items
+    ]
+    # Opened anew, the release gives the same scores.
+    with Recommender.open(courses.workspace.root, encoder=WordEncoder()) as rec:
+        rec.releases.promote(release.version)
+        reopened = rec.recommend("u1", filter_seen=False)
+    assert [one.score for one in reopened.items] == pytest.approx([one.score for one in after.items], abs=1e-4)
+
+
+def test_a_worse_adapter_stays_in_the_drawer(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = courses.fit().version
+    real = ranker_module.train_adapter
+
+    def worse(*given: object, **named: object) -> object:
+        state = real(*given, **named)  # type: ignore[arg-type]
+        state.gains[:] = [-0.1]
+        return state
+
+    monkeypatch.setattr(ranker_module, "train_adapter", worse)
+    monkeypatch.setattr("llmrec.parts.TextEncoder.load", lambda *_, **__: WordEncoder())
+    assert main(["retrain", "-w", str(courses.workspace.root), "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["promoted"] is False
+    assert "-0.1000" in told["reason"]
+    assert courses.recommend("u1", llm=False).release == champion
+    assert main(["releases", "-w", str(courses.workspace.root), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(one["version"], one["live"]) for one in listed] == [(champion, True), (told["release"], False)]
+
+
+@pytest.mark.parametrize("part", ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"])
+def test_an_adapter_with_one_byte_changed_is_refused(courses: Recommender, part: str) -> None:
+    release = retrain(courses, progress=False).release
+    courses.releases.promote(release.version)
+    path = release.directory / part
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ReleaseError, match=f"{part}.*was changed"):
+        courses.recommend("u1")
+
+
+def test_a_release_made_elsewhere_is_taken_up_whole_or_not_at_all(
+    courses: Recommender, tmp_path: Path, tiny_base: Path
+) -> None:
+    release = retrain(courses, progress=False).release
+    shipped = tmp_path / "shipped"
+    shutil.copytree(release.directory, shipped)
+    courses.releases.promote(release.version)
+    expected = [one.score for one in courses.recommend("u1").items]
+    with Recommender.create(tmp_path / "other", settings(tiny_base), encoder=WordEncoder()) as rec:
+        fill(rec)
+        installed = rec.install(shipped)
+        assert installed.version == rec.store.alias("rank")
+        assert [one.score for one in rec.recommend("u1").items] == pytest.approx(expected, abs=1e-5)
+        broken = shipped / "adapter" / "adapter_model.safetensors"
+        broken.write_bytes(broken.read_bytes()[:-1])
+        with pytest.raises(ReleaseError, match="was changed"):
+            rec.install(shipped)
+        assert [one.version for one in rec.releases.list()] == [installed.version]
+        with pytest.raises(ReleaseError, match="holds no release"):
+            rec.install(tmp_path)
+    other = settings(tiny_base)
+    with Recommender.create(
+        tmp_path / "third", other, encoder=WordEncoder(), language_model=OverlapLanguageModel()
+    ) as rec:
+        fill(rec)
+        with pytest.raises(ReleaseError, match="another base model"):
+            rec.install(release.directory)
+        assert not rec.releases.list()
+        assert rec.releases.champion() is None
+
+
+def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(tmp_path: Path, courses: Recommender) -> None:
+    off = settings(Path(str(courses.settings.models.language_model)))
+    off["ranking"] = {"enabled": False}
+    with Recommender.create(tmp_path / "off", off, encoder=WordEncoder()) as rec:
+        fill(rec)
+        rec.fit()
+        with pytest.raises(ModelError, match="switched off"):
+            retrain(rec, progress=False)
+        assert len(rec.releases.list()) == 1
+    few = settings(Path(str(courses.settings.models.language_model)))
+    with Recommender.create(tmp_path / "few", few, encoder=WordEncoder()) as rec:
+        rec.add_items([Item("a", "A"), Item("b", "B"), Item("c", "C")])
+        rec.add_events([Event("u", item_id) for item_id in "abc"])
+        with pytest.raises(DataError, match="too few"):
+            retrain(rec, progress=False)
+    with courses.workspace.locked("test"), pytest.raises(BusyError):
+        retrain(courses, progress=False)
+
+
+def test_lists_are_ordered_by_evidence_too(courses: Recommender) -> None:
+    scores = [[one.score for one in request.candidates] for request in lists_of(courses).requests]
+    assert all(one == sorted(one, reverse=True) for one in scores)
+    assert isinstance(lists_of(courses).requests[0].candidates[0], Candidate)

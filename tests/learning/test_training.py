@@ -1,0 +1,210 @@
+"""An adapter learns what its lists show, survives an interruption, and is the same after it was saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llmrec.errors import ConfigError, ModelError
+from llmrec.learning import training as module
+from llmrec.learning.examples import Example
+from llmrec.learning.training import AdapterOptions, AdapterTraining, Lessons, list_losses, train_adapter
+from llmrec.models import PromptTree, TransformersLM, resolve
+from llmrec.models.lora import LoraLearner, LoraShape
+
+SHAPE = LoraShape(rank=4, alpha=8.0)
+OPTIONS = AdapterOptions(epochs=6, learning_rate=2e-2, trees=4, validations=2, patience=9)
+GOOD, BAD = 50, (60, 90)
+
+
+def example(generator: np.random.Generator) -> Example:
+    """Two lists on one stem; what was taken begins with token 50, the others do not."""
+
+    def question() -> PromptTree:
+        firsts = [GOOD, *generator.integers(*BAD, size=4).tolist()]
+        return PromptTree((7, 8), tuple(PromptTree((first, *ids(2))) for first in firsts))
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(generator.integers(100, 200, count).tolist())
+
+    return Example(PromptTree(ids(6), (question(), PromptTree(ids(3), (question(),)))), np.zeros(10), (5, 5))
+
+
+def lessons(count: int = 24, identity: str = "these") -> Lessons:
+    generator = np.random.default_rng(0)
+    made = [example(generator) for _ in range(count)]
+    return Lessons(lambda epoch: made, [example(generator) for _ in range(4)], identity)
+
+
+def trained(lm: TransformersLM, **given: object) -> tuple[LoraLearner, AdapterTraining]:
+    learner = lm.learner(SHAPE)
+    options = given.pop("options", OPTIONS)
+    return learner, train_adapter(learner, given.pop("lessons", lessons()), options, **given)  # type: ignore[arg-type]
+
+
+def said(learner: LoraLearner, examples: Sequence[Example]) -> np.ndarray:
+    with torch.no_grad():
+        return torch.cat([learner([one.tree]) for one in examples]).numpy()
+
+
+def test_it_learns_what_was_taken_and_says_how_it_went(tiny: TransformersLM) -> None:
+    learner, state = trained(tiny)
+    assert max(state.gains) > 1.0  # of log 5 = 1.61
+    assert len(state.gains) == len(state.losses) == 12
+    assert state.losses[-1] < state.losses[0]
+    assert (state.step, state.lists) == (36, 288)
+    assert state.tokens == 6 * sum(one.tree.tokens for one in lessons().epoch(0))
+    assert state.best_step > 0
+    found = state.summary()
+    assert "best" not in found
+    assert json.dumps(found)
+    learner.close()
+
+
+def test_a_list_is_packed_as_if_its_prompts_stood_alone_gradients_too(tiny: TransformersLM) -> None:
+    one = lessons(1).epoch(0)[0]
+    learner = tiny.learner(SHAPE)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in learner.adapter.values():
+            weight.normal_(std=0.05)
+    gradients = []
+    for read in (learner, learner.forward_separately):
+        learner.zero_grad(set_to_none=True)
+        losses = list_losses(read([one.tree]), one)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        gradients.append((losses.detach(), [weight.grad.clone() for weight in learner.adapter.values()]))  # type: ignore[union-attr]
+    np.testing.assert_allclose(gradients[0][0], gradients[1][0], atol=1e-4)
+    for packed, alone in zip(gradients[0][1], gradients[1][1], strict=True):
+        assert torch.linalg.norm(packed - alone) <= 1e-4 * torch.linalg.norm(alone) + 1e-7
+    learner.close()
+
+
+def test_offsets_are_part_of_the_softmax() -> None:
+    one = Example(PromptTree((1,)), np.array([0.0, 1.0, 2.0, 5.0, 5.0]), (3, 2))
+    odds = torch.tensor([1.0, 0.0, -1.0, 0.0, 0.0])
+    expected = [np.log(3), np.log(2)]
+    assert list_losses(odds, one).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_saved_and_loaded_it_gives_the_same_scores_and_the_base_is_untouched(
+    tiny: TransformersLM, tmp_path: Path
+) -> None:
+    trees = [one.tree for one in lessons().validation]
+    before = tiny.score_trees(trees)
+    learner, _ = trained(tiny)
+    learner.save(tmp_path)
+    spoken = said(learner, lessons().validation)
+    learner.close()
+    np.testing.assert_array_equal(tiny.score_trees(trees), before)
+    adapted = tiny.adapted("challenger", tmp_path)
+    np.testing.assert_allclose(adapted.score_trees(trees), spoken, atol=1e-4)
+    assert np.abs(spoken - before).max() > 0.5
+    assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    in_bfloat16 = next(weight for name, weight in tiny.model.named_parameters() if "lora_B" in name)
+    assert torch.equal(in_bfloat16, in_bfloat16.bfloat16().float())
+
+
+def test_an_interrupted_training_ends_as_one_that_was_not(
+    tiny: TransformersLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, whole = trained(tiny)
+    expected = said(learner, lessons().validation)
+    learner.close()
+    real, calls = module._Run._step, []
+
+    def dies(run: module._Run) -> None:
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        real(run)
+
+    learner = tiny.learner(SHAPE)
+    monkeypatch.setattr(module._Run, "_step", dies)
+    checkpoint = tmp_path / "training" / "adapter.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(learner, lessons(), OPTIONS, checkpoint=checkpoint)
+    learner.close()
+    learner, state = trained(tiny, checkpoint=checkpoint)
+    assert len(calls) == 8 + 36 - 6  # two of its steps came after the last checkpoint
+    assert state.gains == pytest.approx(whole.gains, abs=1e-5)
+    np.testing.assert_allclose(said(learner, lessons().validation), expected, atol=1e-4)
+    learner.close()
+
+
+@pytest.mark.parametrize("damage", ["other data", "no file of tensors"])
+def test_a_checkpoint_of_another_training_is_not_taken_up(
+    tiny: TransformersLM, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    checkpoint = tmp_path / "adapter.safetensors"
+    short = AdapterOptions(epochs=1, learning_rate=2e-2, trees=4, validations=1)
+    trained(tiny, checkpoint=checkpoint, options=short)[0].close()
+    if damage == "other data":
+        given = lessons(identity="others")
+    else:
+        given = lessons()
+        checkpoint.write_bytes(b"broken")
+    learner, state = trained(tiny, checkpoint=checkpoint, options=short, lessons=given)
+    learner.close()
+    assert state.step == 6
+    assert "begins anew" in caplog.text
+
+
+def test_it_stops_when_it_gets_no_better_and_keeps_its_best(
+    tiny: TransformersLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains = iter([0.1, 0.3, 0.2, 0.1, 0.0])
+    kept: list[np.ndarray] = []
+    real = module._Run._validate
+
+    def falling(run: module._Run) -> None:
+        run.before += 0.0
+        real(run)
+        gain = next(gains)
+        run.state.gains[-1] = gain
+        kept.append(said(run.learner, lessons().validation))
+        if gain == max(run.state.gains):
+            run.state.best = {name: weight.detach().clone() for name, weight in run.learner.adapter.items()}
+
+    monkeypatch.setattr(module._Run, "_validate", falling)
+    options = AdapterOptions(epochs=5, learning_rate=5e-3, trees=4, validations=2, patience=2)
+    learner, state = trained(tiny, options=options)
+    assert state.gains == [0.1, 0.3, 0.2, 0.1]
+    learner.close()
+
+
+def test_a_training_that_runs_away_says_what_to_lower(tiny: TransformersLM) -> None:
+    learner = tiny.learner(SHAPE)
+    next(iter(learner.adapter.values())).data.fill_(float("nan"))
+    with pytest.raises(ConfigError, match="not a number") as caught:
+        train_adapter(learner, lessons(), OPTIONS)
+    assert "learning_rate" in caught.value.hint
+    with pytest.raises(ModelError, match="not a number"):
+        learner.save(Path("nowhere"))
+    learner.close()
+
+
+def test_nothing_to_learn_from_is_said(tiny: TransformersLM) -> None:
+    learner = tiny.learner(SHAPE)
+    with pytest.raises(ConfigError, match="no list to learn from"):
+        train_adapter(learner, Lessons(lambda epoch: [], [], "none"), OPTIONS)
+    learner.close()
+
+
+def test_the_last_layers_alone_can_be_adapted(tiny: TransformersLM) -> None:
+    learner = tiny.learner(LoraShape(rank=2, alpha=4.0, last_layers=1))
+    assert {name.split(".layers.")[1][0] for name in learner.adapter} == {"2"}
+    learner.close()
+
+
+def test_in_bfloat16_the_adapter_learns_in_float32(tiny_base: Path) -> None:
+    half = TransformersLM.load(resolve(str(tiny_base), "language-model"), device="cpu", dtype="bfloat16")
+    learner, state = trained(half)
+    assert all(weight.dtype == torch.float32 for weight in learner.adapter.values())
+    assert max(state.gains) > 0.8
+    learner.close()
