@@ -209,8 +209,10 @@ class Parts:
             return self._rankers[version]
 
     def prompt(self) -> str:
-        """What identifies how the language model is asked: the template's words, and those of a chat around them."""
-        return self.prompts.fingerprint("rank") + (":chat" if self._settings.models.chat_template else "")
+        """What identifies how the language model is asked: the template's words, and what of an item it is given."""
+        ranking = self._settings.ranking
+        told = f"{self.prompts.fingerprint('rank')}:{ranking.attributes}:{ranking.text_tokens}"
+        return told + (":chat" if self._settings.models.chat_template else "")
 
     def previous_encoder(self) -> FittedEncoder | None:
         """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""

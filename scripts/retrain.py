@@ -2,7 +2,8 @@
 
     python scripts/retrain.py -w DIR [--json OUT]
 
-The same as `llmrec retrain -w DIR`. Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
+The same as `llmrec retrain -w DIR`; `accelerate launch scripts/retrain.py -w DIR` trains in several processes.
+ Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
 the workspace, 2 any other expected error. A run that was interrupted goes on at the next call.
 """
 
@@ -37,6 +38,8 @@ def main() -> int:
         return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+    if run is None:
+        return 0  # another process of the same run tells of it
     if options.json:
         replace_file(options.json, json.dumps(run.to_dict(), indent=2).encode())
     say(f"release {run.release.version} {'is live' if run.promoted else 'is not better'}: {run.reason}")

@@ -39,7 +39,7 @@ OWNERS = {
     "typer": {"service"},
     "rich": {"service"},
     "torch": {"models", "retrieval", "evaluation/encoders.py", "learning/training.py"},
-    "accelerate": {"learning/training.py"},
+    "accelerate": {"learning/training.py", "learning/lessons.py"},
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
 }

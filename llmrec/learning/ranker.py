@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from llmrec.config import LearningSettings
+from llmrec.config import Settings
 from llmrec.errors import DataError, ModelError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.crossfit import CrossFit, cross_fit, crossfit_checkpoint
 from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
-from llmrec.learning.training import AdapterOptions, AdapterTraining, Lessons, train_adapter
+from llmrec.learning.lessons import Lessons, await_shared, share
+from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
 from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.ranking import HeldOutRequest, Ranker
 
-__all__ = ["train_ranker"]
+__all__ = ["assist", "train_ranker"]
 
 _CHALLENGER = "challenger"
 _FEWEST = 8
@@ -53,7 +54,8 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
     parts = {name: (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     about = {"lists": len(taught), "asked": lists.asked, "validation_lists": len(validation), **training.summary()}
-    spent = (crossfit_checkpoint(fit), *(directory / name for name in parts), directory.with_suffix(".safetensors"))
+    beside = (directory.with_suffix(suffix) for suffix in (".safetensors", ".lessons"))
+    spent = (crossfit_checkpoint(fit), *(directory / name for name in parts), *beside)
     named = {f"adapter/{name}": data for name, data in parts.items()}
     return TrainedRanker(adapted, named, {"adapter": about}, wanted.validation_lists, spent)
 
@@ -73,6 +75,21 @@ def _newest(lists: CrossFit, most: int) -> tuple[HeldOutRequest, ...]:
     return tuple(lists.requests[place] for place in kept)
 
 
+def assist(settings: Settings, checkpoint: Path) -> None:
+    """What the other processes of a retraining do: wait for the lessons of the first, and train with it.
+
+    Args:
+        settings: The workspace's.
+        checkpoint: Of its encoder, beside which the lessons are shared.
+    """
+    directory = checkpoint.with_name("adapter")
+    learner = _learner(settings)
+    try:
+        train_adapter(learner, await_shared(directory.with_suffix(".lessons")), _options(settings))
+    finally:
+        learner.close()
+
+
 def _trained(
     fit: Fit,
     ranker: Ranker,
@@ -81,38 +98,39 @@ def _trained(
     directory: Path,
 ) -> AdapterTraining:
     wanted, items = fit.settings.learning, fit.catalogue.items
-    checkpoint = directory.with_suffix(".safetensors")
 
     def epoch(number: int) -> list[Example]:
         generator = np.random.default_rng([fit.settings.fit.seed, number])
         make = partial(examples_of, others=wanted.others, longest=wanted.tree_tokens, generator=generator)
         return list(make(taught, ranker, items))
 
+    lessons = Lessons(
+        epoch,
+        [whole_example(request, ranker, items) for request in validation],
+        identity=f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of([*taught, *validation])}",
+    )
+    share(lessons, wanted.epochs, directory.with_suffix(".lessons"))
     shutil.rmtree(directory, ignore_errors=True)
-    learner = _learner(fit)
+    learner = _learner(fit.settings)
     try:
         training = train_adapter(
             learner,
-            Lessons(
-                epoch,
-                [whole_example(request, ranker, items) for request in validation],
-                identity=f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of([*taught, *validation])}",
-            ),
-            _options(wanted, fit.settings.fit.seed),
-            checkpoint=checkpoint,
+            lessons,
+            _options(fit.settings),
+            checkpoint=directory.with_suffix(".safetensors"),
             board=directory.with_name("board") if wanted.tensorboard else None,
             progress=fit.progress,
         )
         learner.save(directory)
-        _check(learner, whole_example(validation[0], ranker, items))
+        _check(learner, lessons.validation[0])
     finally:
         learner.close()
     return training
 
 
-def _learner(fit: Fit) -> LoraLearner:
+def _learner(settings: Settings) -> LoraLearner:
     """The base once more, in the format that it trains in; the one that serves stays as it is."""
-    models, wanted = fit.settings.models, fit.settings.learning
+    models, wanted = settings.models, settings.learning
     base = TransformersLM.load(
         resolve(models.language_model, "language-model"),
         device=models.device,
@@ -121,13 +139,15 @@ def _learner(fit: Fit) -> LoraLearner:
         training=True,
         four_bit=wanted.four_bit,
     )
-    return base.learner(
-        LoraShape(wanted.rank, wanted.alpha, last_layers=wanted.last_layers or None, seed=fit.settings.fit.seed)
+    last = wanted.last_layers or None
+    return base.learner(LoraShape(wanted.rank, wanted.alpha, last_layers=last, seed=settings.fit.seed))
+
+
+def _options(settings: Settings) -> AdapterOptions:
+    wanted = settings.learning
+    return AdapterOptions(
+        epochs=wanted.epochs, learning_rate=wanted.learning_rate, trees=wanted.trees, seed=settings.fit.seed
     )
-
-
-def _options(wanted: LearningSettings, seed: int) -> AdapterOptions:
-    return AdapterOptions(epochs=wanted.epochs, learning_rate=wanted.learning_rate, trees=wanted.trees, seed=seed)
 
 
 def _check(learner: LoraLearner, example: Example) -> None:

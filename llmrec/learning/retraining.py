@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from llmrec.learning.ranker import train_ranker
+from llmrec.learning.lessons import is_helper
+from llmrec.learning.ranker import assist, train_ranker
 from llmrec.recommender import Recommender
 from llmrec.releases import Release
 
@@ -36,20 +37,27 @@ class Retraining:
         }
 
 
-def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining:
+def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | None:
     """Train an adapter on what users did, and make a release with it; it goes live if it is better than none.
 
-    An interrupted run leaves the live release as it is, and the next one goes on from its checkpoints.
+    An interrupted run leaves the live release as it is, and the next one goes on from its checkpoints. Under
+    `accelerate launch` several processes train together.
 
     Args:
         rec: The workspace.
         progress: Show bars; None: when standard error is a terminal.
+
+    Returns:
+        What came of it; None in every process but the first.
 
     Raises:
         BusyError: A fit, import or retrain is running.
         DataError: There is too little behaviour.
         ModelError: The language model cannot be trained.
     """
+    if is_helper():
+        assist(rec.settings, rec.workspace.training / "encoder.safetensors")
+        return None
     release = rec.make_release("retrain", train_ranker, progress=progress)
     found = release.manifest["metrics"]["adapter"]
     gain, lists = max(found["gains"]), found["validation_lists"]

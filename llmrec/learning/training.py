@@ -12,9 +12,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from llmrec.errors import ConfigError
+from llmrec.errors import ConfigError, MissingExtraError
 from llmrec.files import replace_file
 from llmrec.learning.examples import Example
+from llmrec.learning.lessons import Lessons
 from llmrec.models.lora import LoraLearner
 
-__all__ = ["AdapterOptions", "AdapterTraining", "Lessons", "list_losses", "train_adapter"]
+__all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "train_adapter"]
 
 _logger = logging.getLogger(__name__)
 
@@ -99,21 +101,6 @@ def list_losses(odds: Tensor, example: Example) -> Tensor:
     return torch.stack([-torch.log_softmax(part, 0)[0] for part in torch.split(logits, list(example.lengths))])
 
 
-@dataclass(frozen=True, slots=True)
-class Lessons:
-    """What to learn from.
-
-    Args:
-        epoch: Gives the examples of an epoch, counted from 0; always the same ones.
-        validation: Whole lists, one in each example.
-        identity: What identifies base and data, so that a checkpoint of others is not taken up.
-    """
-
-    epoch: Callable[[int], Sequence[Example]]
-    validation: Sequence[Example]
-    identity: str
-
-
 def train_adapter(
     learner: LoraLearner,
     lessons: Lessons,
@@ -137,6 +124,7 @@ def train_adapter(
 
     Raises:
         ConfigError: There is nothing to learn from, or the loss grew beyond all numbers.
+        MissingExtraError: TensorBoard is wanted and not installed.
     """
     run = _Run(learner, lessons, options, checkpoint, board)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are the caller's
@@ -318,6 +306,8 @@ def _accelerator(learner: LoraLearner, board: Path | None) -> Accelerator:
     device = next(learner.model.parameters()).device
     if board is None:
         return Accelerator(cpu=device.type == "cpu")
+    if not find_spec("tensorboard"):
+        raise MissingExtraError("tensorboard", extra="board", purpose="learning.tensorboard")
     accelerator = Accelerator(cpu=device.type == "cpu", log_with="tensorboard", project_dir=board)
     accelerator.init_trackers("llmrec")
     return accelerator

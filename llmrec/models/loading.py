@@ -98,7 +98,7 @@ def load_pretrained(
                 output_loading_info=True,
                 **(_in_four_bits(device, dtype) if four_bit else {}),
             )
-            model = model.eval() if four_bit else model.to(device).eval()
+            model = _unpacked(model).eval() if four_bit else model.to(device).eval()
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.name} cannot be loaded: {error}", hint=hint) from error
     # transformers would fill these with random numbers.
@@ -115,6 +115,14 @@ def _in_four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _unpacked(model: Any) -> Any:
+    """On a CPU bitsandbytes repacks weights at the first pass without gradients, and cannot train with those."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def load_tokenizer(source: ModelSource) -> Any:

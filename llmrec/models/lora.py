@@ -61,7 +61,7 @@ class LoraLearner(nn.Module):
         from peft import LoraConfig
 
         self.model = model
-        self._reader = reader
+        self.reader = reader
         self._frame = frame
         layers = model.config.get_text_config().num_hidden_layers
         last = None if shape.last_layers is None else list(range(max(0, layers - shape.last_layers), layers))
@@ -92,12 +92,12 @@ class LoraLearner(nn.Module):
     def forward(self, trees: Sequence[PromptTree]) -> Tensor:
         """logit(Yes) - logit(No) after every prompt, float32 [leaves], depth first."""
         with self._computing():
-            return self._reader.read_dense([tree.framed(*self._frame) for tree in trees])
+            return self.reader.read_dense([tree.framed(*self._frame) for tree in trees])
 
     def forward_separately(self, trees: Sequence[PromptTree]) -> Tensor:
         """What `forward` gives, from one whole prompt per leaf: the reference."""
         with self._computing():
-            return self._reader.read_each([ids for tree in trees for ids in tree.framed(*self._frame).prompts()])
+            return self.reader.read_each([ids for tree in trees for ids in tree.framed(*self._frame).prompts()])
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:

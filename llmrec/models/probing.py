@@ -130,7 +130,11 @@ def _check_readout(reader: AnswerReader, prompt: Ids) -> None:
 @contextmanager
 def _widened(model: Any) -> Iterator[None]:
     """Compute in float32 for a while, so that rounding hides no fault, if the weights are small enough for that."""
-    kept = [(weight, weight.data) for weight in model.parameters() if weight.dtype != torch.float32]
+    kept = [
+        (weight, weight.data)
+        for weight in model.parameters()
+        if weight.is_floating_point() and weight.dtype != torch.float32
+    ]
     if sum(weight.numel() * 4 for weight, _ in kept) > _WIDEST:
         kept = []
     try:

@@ -37,7 +37,7 @@ class AnswerReader:
         self.labels = list(labels)
         self.readout = Readout(model, self.labels)
         self.states = states
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
 
     def read_tree(self, trees: Sequence[PromptTree], weights: str | None = None) -> Tensor:
         """Every prompt's answer, float32 [leaves]: what is shared is read once, and not again if it was before.
@@ -51,7 +51,7 @@ class AnswerReader:
         """
         trees = [tree if tree.children else PromptTree((), (tree,)) for tree in trees]
         # The keys and values of a group's prefixes are in memory together.
-        groups = grouped(trees, _AT_ONCE * self._batch_tokens, lambda tree: tree.tokens)
+        groups = grouped(trees, _AT_ONCE * self.batch_tokens, lambda tree: tree.tokens)
         return torch.cat([self._read_group(group, weights) for group in groups])
 
     def _read_group(self, trees: Sequence[PromptTree], weights: str | None) -> Tensor:
@@ -60,10 +60,10 @@ class AnswerReader:
             (place, part)
             for place, tree in enumerate(trees)
             for child in tree.children
-            for part in parts(child, self._batch_tokens)
+            for part in parts(child, self.batch_tokens)
         )
         odds = []
-        for group in grouped(pieces, self._batch_tokens, lambda piece: piece[1].tokens):
+        for group in grouped(pieces, self.batch_tokens, lambda piece: piece[1].tokens):
             by_root = [
                 (place, tuple(part for _, part in of_one)) for place, of_one in groupby(group, lambda one: one[0])
             ]
@@ -74,12 +74,12 @@ class AnswerReader:
 
     def read_dense(self, trees: Sequence[PromptTree]) -> Tensor:
         """Every prompt's answer, float32 [leaves], each tree in one sequence under a mask; gradients flow through."""
-        cut = chain.from_iterable(parts(tree, self._batch_tokens) for tree in trees)
-        return torch.cat([self._masked(group) for group in grouped(cut, self._batch_tokens, lambda one: one.tokens)])
+        cut = chain.from_iterable(parts(tree, self.batch_tokens) for tree in trees)
+        return torch.cat([self._masked(group) for group in grouped(cut, self.batch_tokens, lambda one: one.tokens)])
 
     def read_each(self, prompts: Sequence[Ids]) -> Tensor:
         """Every prompt's answer, float32 [n], each prompt in a row of its own."""
-        rows = max(1, self._batch_tokens // max(map(len, prompts)))
+        rows = max(1, self.batch_tokens // max(map(len, prompts)))
         batches = [prompts[first : first + rows] for first in range(0, len(prompts), rows)]
         return torch.cat([self._padded(batch) for batch in batches])
 
@@ -91,7 +91,7 @@ class AnswerReader:
         apart = [ids for place, ids in enumerate(longest_first) if not _begun(longest_first[:place], ids)]
         known = {ids: self.states.longest(weights, ids) for ids in apart}
         unread = [ids for ids in apart if len(ids) > _length(known[ids])]
-        for group in grouped(unread, self._batch_tokens, lambda ids: len(ids) - _length(known[ids])):
+        for group in grouped(unread, self.batch_tokens, lambda ids: len(ids) - _length(known[ids])):
             for one in self._read_on([(ids, known[ids]) for ids in group]):
                 read[one.ids] = one
                 self.states.keep(weights, one)

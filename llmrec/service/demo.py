@@ -14,8 +14,9 @@ import llmrec.models
 from llmrec.config import FILE_NAME
 from llmrec.data import fetch_dataset, read
 from llmrec.data.rows import record_of
-from llmrec.errors import WorkspaceError
+from llmrec.errors import ModelError, ReleaseError, WorkspaceError
 from llmrec.records import Item, Recommendation
+from llmrec.releases import shipped_release
 from llmrec.service.printing import print_explanation, print_history, print_recommendation, say
 
 __all__ = ["run_demo"]
@@ -23,8 +24,8 @@ __all__ = ["run_demo"]
 _DATASET = "ml-100k"
 _SHOWN_EVENTS = 8
 _COMPARED = 50
-# A first answer soon: the training of a demo is cut short, which its llmrec.toml shows.
-_SHORT = {"encoder": {"epochs": 12}}
+# As the shipped release was trained. Where it cannot be used, a first answer soon: the training is cut short.
+_SETTINGS = {"encoder": {"epochs": 12}, "ranking": {"attributes": 0}}
 
 
 def run_demo(directory: Path, user_id: str, *, as_json: bool) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def run_demo(directory: Path, user_id: str, *, as_json: bool) -> dict[str, Any]:
 
 def _opened(directory: Path) -> llmrec.Recommender:
     is_new = not (directory / FILE_NAME).exists()
-    return llmrec.Recommender.create(directory, _SHORT) if is_new else llmrec.Recommender.open(directory)
+    return llmrec.Recommender.create(directory, _SETTINGS) if is_new else llmrec.Recommender.open(directory)
 
 
 def _prepare(rec: llmrec.Recommender) -> None:
@@ -75,9 +76,23 @@ def _prepare(rec: llmrec.Recommender) -> None:
     if is_empty:
         with _step("importing users, items and ratings"):
             rec.import_(users=data, items=data, events=data, progress=True)
-    if rec.store.alias("rank") is None:
+    if rec.store.alias("rank") is None and not _took_up_shipped(rec):
         with _step("embedding the items, training the sequence encoder, weighing the opinions"):
             rec.fit()
+
+
+def _took_up_shipped(rec: llmrec.Recommender) -> bool:
+    """Make the release live that comes with llmrec; False where there is none, or it does not fit these settings."""
+    directory = shipped_release(_DATASET)
+    if directory is None:
+        return False
+    with _step("taking up the release that comes with llmrec: encoder, adapter, weights"):
+        try:
+            rec.install(directory)
+        except (ReleaseError, ModelError) as error:
+            say(f"  it does not fit ({error}), so one is made")
+            return False
+    return True
 
 
 def _require_demo(rec: llmrec.Recommender, data: Path) -> None:

@@ -109,7 +109,9 @@ def _make_release(rec: llmrec.Recommender, stage: FullStage) -> None:
         rec.install(stage.release)
         return
     # Measured whether it passes or not: that is what the report is for.
-    rec.releases.promote(retrain(rec, progress=stage.progress).release.version)
+    run = retrain(rec, progress=stage.progress)
+    assert run is not None, "an evaluation runs in one process"
+    rec.releases.promote(run.release.version)
 
 
 def _judged(rec: llmrec.Recommender, data: EvaluationData, split: Split, stage: FullStage) -> tuple[JudgedLists, str]:

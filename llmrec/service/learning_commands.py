@@ -34,6 +34,8 @@ def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """
     with opened(workspace) as rec:
         run = llmrec.learning.retrain(rec)
+    if run is None:
+        return  # another process of the same run tells of it
     if as_json:
         print_json(run.to_dict())
     else:

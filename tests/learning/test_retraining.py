@@ -17,9 +17,11 @@ from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain
 from llmrec.learning.crossfit import CrossFit, cross_fit
 from llmrec.records import Candidate
+from llmrec.releases import Release
 from llmrec.retrieval.training import validation_users
 from llmrec.service.cli import main
 from llmrec.testing import OverlapLanguageModel, WordEncoder
+from tests.tiny import launched
 
 STEPS = 10
 USERS = 40
@@ -56,6 +58,12 @@ def courses(tmp_path: Path, tiny_base: Path) -> Iterator[Recommender]:
     with Recommender.create(tmp_path / "courses", settings(tiny_base), encoder=WordEncoder()) as rec:
         fill(rec)
         yield rec
+
+
+def release_of(rec: Recommender) -> Release:
+    run = retrain(rec, progress=False)
+    assert run is not None
+    return run.release
 
 
 def fit_of(rec: Recommender) -> Fit:
@@ -132,6 +140,7 @@ def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender
     courses.fit()
     before = courses.recommend("u1", filter_seen=False)
     run = retrain(courses, progress=False)
+    assert run is not None
     release = run.release
     assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= set(release.manifest["files"])
     found = release.manifest["metrics"]["adapter"]
@@ -183,7 +192,7 @@ def test_a_worse_adapter_stays_in_the_drawer(
 
 @pytest.mark.parametrize("part", ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"])
 def test_an_adapter_with_one_byte_changed_is_refused(courses: Recommender, part: str) -> None:
-    release = retrain(courses, progress=False).release
+    release = release_of(courses)
     courses.releases.promote(release.version)
     path = release.directory / part
     data = bytearray(path.read_bytes())
@@ -196,7 +205,7 @@ def test_an_adapter_with_one_byte_changed_is_refused(courses: Recommender, part:
 def test_a_release_made_elsewhere_is_taken_up_whole_or_not_at_all(
     courses: Recommender, tmp_path: Path, tiny_base: Path
 ) -> None:
-    release = retrain(courses, progress=False).release
+    release = release_of(courses)
     shipped = tmp_path / "shipped"
     shutil.copytree(release.directory, shipped)
     courses.releases.promote(release.version)
@@ -247,3 +256,19 @@ def test_lists_are_ordered_by_evidence_too(courses: Recommender) -> None:
     scores = [[one.score for one in request.candidates] for request in lists_of(courses).requests]
     assert all(one == sorted(one, reverse=True) for one in scores)
     assert isinstance(lists_of(courses).requests[0].candidates[0], Candidate)
+
+
+def test_several_processes_retrain_one_workspace(tmp_path: Path, tiny_base: Path) -> None:
+    wanted = {**settings(tiny_base), "models": {**settings(tiny_base)["models"], "text_encoder": "all-minilm-l6-v2"}}
+    with Recommender.create(tmp_path / "courses", wanted) as rec:
+        fill(rec)
+    out = tmp_path / "out.json"
+    script = Path(__file__).parents[2] / "scripts" / "retrain.py"
+    processes = launched([str(script), "-w", str(tmp_path / "courses"), "--json", str(out)])
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    told = json.loads(out.read_text())
+    assert [process.returncode for process in processes] == [0 if told["promoted"] else 3, 0], errors
+    with Recommender.open(tmp_path / "courses") as rec:
+        (release,) = rec.releases.list()
+        assert release.version == told["release"]
+        assert not list(rec.workspace.training.glob("*.*"))

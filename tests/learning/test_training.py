@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from llmrec.errors import ConfigError, ModelError
+from llmrec.errors import ConfigError, MissingExtraError, ModelError
 from llmrec.learning import training as module
 from llmrec.learning.examples import Example
-from llmrec.learning.training import AdapterOptions, AdapterTraining, Lessons, list_losses, train_adapter
+from llmrec.learning.lessons import Lessons
+from llmrec.learning.training import AdapterOptions, AdapterTraining, list_losses, train_adapter
 from llmrec.models import PromptTree, TransformersLM, resolve
 from llmrec.models.lora import LoraLearner, LoraShape
+from tests.tiny import launched, made_base
 
 SHAPE = LoraShape(rank=4, alpha=8.0)
 OPTIONS = AdapterOptions(epochs=6, learning_rate=2e-2, trees=4, validations=2, patience=9)
@@ -207,4 +209,56 @@ def test_in_bfloat16_the_adapter_learns_in_float32(tiny_base: Path) -> None:
     learner, state = trained(half)
     assert all(weight.dtype == torch.float32 for weight in learner.adapter.values())
     assert max(state.gains) > 0.8
+    learner.close()
+
+
+def test_two_processes_learn_what_one_learns(tiny: TransformersLM, tiny_base: Path, tmp_path: Path) -> None:
+    learner, alone = trained(tiny)
+    learner.close()
+    script = Path(__file__).with_name("two_processes.py")
+    started = launched([str(script), str(tiny_base), str(tmp_path)])
+    errors = [process.communicate(timeout=300)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors[0][-2000:] + errors[1][-2000:]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first == second
+    assert first["gains"] == pytest.approx(alone.gains, abs=2e-2)
+
+
+def test_a_base_in_four_bits_learns_too(tmp_path: Path) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    source = resolve(str(made_base(tmp_path / "base", width=128)), "language-model")
+    small = TransformersLM.load(source, device="cpu", dtype="float32", training=True, four_bit=True)
+    layers = [one for one in small.model.modules() if isinstance(one, bitsandbytes.nn.Linear4bit)]
+    assert len(layers) == 3 * 7
+    assert all(layer.weight.quant_type == "nf4" for layer in layers)
+    learner, state = trained(small)
+    assert max(state.gains) > 0.8
+    learner.save(tmp_path)
+    spoken = said(learner, lessons().validation)
+    learner.close()
+    # The adapter fits the whole base, whose weights are nearly the same.
+    base = TransformersLM.load(source, device="cpu", dtype="float32")
+    whole = base.adapted("from four bits", tmp_path).score_trees([one.tree for one in lessons().validation])
+    assert np.corrcoef(spoken, whole)[0, 1] > 0.9
+
+
+def test_four_bits_without_the_library_name_the_extra(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmrec.models.loading.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match="bitsandbytes"):
+        TransformersLM.load(resolve(str(tiny_base), "language-model"), device="cpu", four_bit=True)
+
+
+def test_tensorboard_is_told_the_course_of_a_training(tiny: TransformersLM, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    trained(tiny, board=tmp_path / "board")[0].close()
+    assert list((tmp_path / "board").rglob("events.out.tfevents.*"))
+
+
+def test_without_tensorboard_the_setting_names_what_is_missing(
+    tiny: TransformersLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda _: None)
+    learner = tiny.learner(SHAPE)
+    with pytest.raises(MissingExtraError, match="tensorboard"):
+        train_adapter(learner, lessons(), OPTIONS, board=tmp_path)
     learner.close()
