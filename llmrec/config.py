@@ -22,6 +22,7 @@ __all__ = [
     "FILE_NAME",
     "EncoderSettings",
     "ExplainSettings",
+    "FeedbackSettings",
     "FitSettings",
     "LearningSettings",
     "ModelSettings",
@@ -155,6 +156,15 @@ class FitSettings(_Section):
     """Seed of every random choice."""
 
 
+class FeedbackSettings(_Section):
+    """How what users do acts on the next request."""
+
+    pushback: Weight = 2.0
+    """How far, in log-odds, what a user turned down pushes away an item like it at most; 0: not at all."""
+    half_life: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """Days after which that is half as strong."""
+
+
 class LearningSettings(_Section):
     """How `retrain` trains the language model's adapter."""
 
@@ -198,6 +208,7 @@ class Settings(_Section):
     ranking: RankingSettings = RankingSettings()
     explain: ExplainSettings = ExplainSettings()
     fit: FitSettings = FitSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     learning: LearningSettings = LearningSettings()
 
     @classmethod

@@ -15,7 +15,7 @@ from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import NotFittedError, ReleaseError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
-from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Ranker
+from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker
 from llmrec.records import AttributeValue
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
@@ -145,7 +145,10 @@ class Parts:
             ReleaseError: It is damaged, or was made with another text encoder, prompt or base model.
             ModelError: Its adapter cannot be loaded.
         """
-        self.fused(self._load(release), None)
+        live = self._load(release)
+        if self._settings.ranking.enabled:
+            live.release.require("base_model", self.ranker().model.sha256)
+            self._adapted(live.release)
 
     def _load(self, release: Release) -> Live:
         release.require("text_encoder", self.text_encoder().fingerprint)
@@ -178,21 +181,24 @@ class Parts:
         half_life = self._settings.retrieval.half_life
         return ColdStart(catalogue, space, live.taken, self.text_encoder(), half_life)
 
-    def fused(self, live: Live, llm: bool | None) -> FusedRanker:
+    def fused(self, live: Live, catalogue: Catalogue, llm: bool | None) -> FusedRanker:
         """Orders candidates with the live release's weights.
 
         Args:
             live: The live release.
+            catalogue: The items.
             llm: Whether the language model ranks; None: as configured.
 
         Raises:
             ReleaseError: The release was made with another base model, or its adapter was changed.
             ModelError: The adapter cannot be loaded.
         """
+        wanted = self._settings.feedback
+        pushback = Pushback(catalogue.index, wanted.pushback, wanted.half_life)
         if not (self._settings.ranking.enabled if llm is None else llm):
-            return FusedRanker(live.fusion, None)
+            return FusedRanker(live.fusion, None, pushback)
         live.release.require("base_model", self.ranker().model.sha256)
-        return FusedRanker(live.fusion, self._adapted(live.release))
+        return FusedRanker(live.fusion, self._adapted(live.release), pushback)
 
     def _adapted(self, release: Release) -> Ranker:
         """Asks the language model with the release's adapter, if it has one."""

@@ -224,6 +224,7 @@ class Recommender:
             events=events if whole else events[1:],
             seen=frozenset(event.item_id for event in events if event.item_id) if whole else self.store.seen(user_id),
             known=len(events) if whole else self.store.event_count(user_id, behaviour=True),
+            hidden=self.store.hidden(user_id) if not whole or _may_hide(events) else frozenset(),
         )
 
     def install(self, directory: Path) -> Release:
@@ -251,8 +252,8 @@ class Recommender:
         Raises:
             NotFittedError: There is no release yet.
         """
-        live = self._parts.live()
-        return self._parts.retriever(live, self.catalogue(), {}), self._parts.fused(live, None)
+        live, catalogue = self._parts.live(), self.catalogue()
+        return self._parts.retriever(live, catalogue, {}), self._parts.fused(live, catalogue, None)
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -345,10 +346,10 @@ class Recommender:
             history,
             max(n, self.settings.retrieval.candidates),
             among=None if wanted is None else catalogue.matching(wanted),
-            excluded=history.seen if seen else (),
+            excluded=history.seen | history.hidden if seen else history.hidden,
         )
         retrieved = time.perf_counter()
-        ranking = self._parts.fused(live, llm).order(history, retrieval, catalogue.items, context)
+        ranking = self._parts.fused(live, catalogue, llm).order(history, retrieval, catalogue.items, context)
         seconds = {"retrieval": retrieved - start, "ranking": time.perf_counter() - retrieved}
         return Recommendation(
             id=uuid.uuid4().hex,
@@ -397,7 +398,7 @@ class Recommender:
         live, catalogue = self._parts.live(), self.catalogue()
         catalogue.require(event.item_id for event in known.events if event.item_id)
         retrieval = self._parts.retriever(live, catalogue, context).score(known, wanted)
-        return list(self._parts.fused(live, llm).order(known, retrieval, catalogue.items, context).items)
+        return list(self._parts.fused(live, catalogue, llm).order(known, retrieval, catalogue.items, context).items)
 
     def explain(self, user_id: str, item_id: str, *, context: Context | None = None) -> Explanation:
         """Why the item gets its score for the user: the events whose removal lowers it most, and its parts.
@@ -412,7 +413,7 @@ class Recommender:
         (item,) = catalogue.require(item_ids_of([item_id], "item_id"))
         retriever = self._parts.retriever(live, catalogue, context)
         retrieval = retriever.score(history, [item_id])
-        fused = self._parts.fused(live, None)
+        fused = self._parts.fused(live, catalogue, None)
         ranking = fused.order(history, retrieval, catalogue.items, context)
         why = partial(score_drops, item, history, retriever, items=catalogue.items, context=context)
         drops, notes = _with_or_without_llm(why, fused, failed=ranking.fallback)
@@ -442,11 +443,15 @@ class Recommender:
         return Explanation(user_id, item, text, evidence, trace)
 
 
+def _may_hide(events: Sequence[Event]) -> bool:
+    return any(event.kind in Event.HIDING for event in events)
+
+
 def _with_or_without_llm(
     why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
 ) -> tuple[list[float], tuple[str, ...]]:
     """How much the score falls without each event, and what to say of it; without the language model if it fails."""
-    without = FusedRanker(fused.fusion, None)
+    without = FusedRanker(fused.fusion, None, fused.pushback)
     try:
         if failed is None:
             return why(fused), ()

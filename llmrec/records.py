@@ -162,7 +162,8 @@ class Event:
     Args:
         user_id: Who.
         item_id: On which item, or None where there is none (a search query has only text).
-        kind: What: impression, view, click, like, dislike, hide, rating, purchase, search, comment, or your own word.
+        kind: What: impression, view, click, like, dislike, hide, unhide, rating, purchase, search, comment, or your own
+            word. What is hidden comes back after an unhide or a like.
         value: A number that belongs to it: the stars of a rating, the seconds of a view.
         text: What was said or typed.
         timestamp: When, aware; None where the source has only an order.
@@ -173,6 +174,8 @@ class Event:
 
     NEGATIVE: ClassVar[frozenset[str]] = frozenset({"dislike", "hide", "skip"})
     PASSIVE: ClassVar[frozenset[str]] = frozenset({"impression"})
+    HIDING: ClassVar[frozenset[str]] = frozenset({"hide"})
+    SHOWING: ClassVar[frozenset[str]] = frozenset({"unhide", "like"})
 
     user_id: str
     item_id: str | None = None
@@ -214,7 +217,7 @@ class Event:
     @property
     def is_taking(self) -> bool:
         """Whether the user took an item: what is learnt from, and what a history says of them."""
-        return self.item_id is not None and self.is_behaviour and not self.is_negative
+        return self.item_id is not None and self.is_behaviour and not self.is_negative and self.kind != "unhide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +229,14 @@ class History:
         events: What they did, oldest first; at most as many as are looked at.
         seen: Every item they already met, however long ago.
         known: How many events are stored, those not looked at included.
+        hidden: What they do not want to see, until they say so.
     """
 
     user: User | None = None
     events: tuple[Event, ...] = ()
     seen: frozenset[str] = frozenset()
     known: int = 0
+    hidden: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", max(self.known, len(self.events)))

@@ -51,3 +51,4 @@ def shop(tmp_path: Path) -> Iterator[Recommender]:
     with open_shop(tmp_path / "shop") as rec:
         rec.fit()
         yield rec
+

@@ -165,6 +165,16 @@ class Store:
         query = select(events.c.item_id).where(events.c.user_id == user_id, _ON_AN_ITEM).distinct()
         return frozenset(row[0] for row in self._rows(query))
 
+    def hidden(self, user_id: str) -> frozenset[str]:
+        """Ids of the items that the user hid and did not ask for again since, in the order of arrival."""
+        if not user_id.isprintable():
+            return frozenset()
+        words = select(events.c.item_id, events.c.kind).where(
+            events.c.user_id == user_id, events.c.item_id.is_not(None), events.c.kind.in_(_LAST_WORDS)
+        )
+        last = {row.item_id: row.kind for row in self._rows(words.order_by(events.c.sequence))}
+        return frozenset(item_id for item_id, kind in last.items() if kind in Event.HIDING)
+
     def event_count(self, user_id: str, *, behaviour: bool = False) -> int:
         """How many events the user has; with `behaviour`, only those of what they did, not of what they were shown."""
         query = select(func.count()).select_from(events).where(events.c.user_id == user_id)
@@ -262,6 +272,7 @@ class Store:
         )
 
 
+_LAST_WORDS = sorted(Event.HIDING | Event.SHOWING)
 _BEHAVIOUR = events.c.kind.not_in(sorted(Event.PASSIVE))
 _ON_AN_ITEM = events.c.item_id.is_not(None) & _BEHAVIOUR
 

@@ -8,11 +8,13 @@ others alone. Where there is one event only, the prompt without it is that of a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.ranking import FusedRanker, Ranker, SharedPrompt
+from llmrec.ranking import FusedRanker, Pushback, Ranker, SharedPrompt
 from llmrec.records import AttributeValue, History, Item
 from llmrec.retrieval import Retriever
 
@@ -37,6 +39,8 @@ def score_drops(
     if fused.ranker is not None:
         shared = fused.ranker.shared(history, items, context)
         drops += fused.fusion.llm_weight * _llm_drops(item, shared, fused.ranker, len(history.events))
+    if fused.pushback is not None:
+        drops += _pushback_drops(item, history, fused.pushback)
     return [float(drop) for drop in drops]
 
 
@@ -53,6 +57,19 @@ def _retrieval_drops(item: Item, history: History, retriever: Retriever) -> NDAr
 
     whole = score(frozen)
     return np.array([whole - score(frozen.without(one)) if id(one) in ids else 0.0 for one in history.events])
+
+
+def _pushback_drops(item: Item, history: History, pushback: Pushback) -> NDArray[np.float64]:
+    """How much what was turned down lowers the score, as drops below 0, [events]; its time stands still."""
+    frozen = replace(pushback, now=pushback.now or datetime.now(UTC))
+    pushes = {id(event) for event, _ in frozen.turned_down(history)}
+    whole = frozen.scores(history, [item.item_id])[0] if pushes else 0.0
+    return np.array(
+        [
+            whole - frozen.scores(history.without(event), [item.item_id])[0] if id(event) in pushes else 0.0
+            for event in history.events
+        ]
+    )
 
 
 def _llm_drops(item: Item, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:

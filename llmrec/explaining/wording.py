@@ -65,7 +65,7 @@ def word(
 
 
 def _part(part: Evidence, path: str) -> str:
-    names = {"retrieval": _SOURCES.get(path), "llm": "the language model's opinion"}
+    names = {"retrieval": _SOURCES.get(path), "llm": "the language model's opinion", "feedback": "what you turned down"}
     return f"{part.strength:+.2f} come from {names.get(part.text) or part.text}"
 
 

@@ -4,6 +4,7 @@ from llmrec.ranking.calibration import HeldOutRequest, judge
 from llmrec.ranking.fused import FusedRanker, Ranking
 from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
 from llmrec.ranking.prompts import PromptLibrary
+from llmrec.ranking.pushback import Pushback
 from llmrec.ranking.ranker import Ranker, SharedPrompt
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "HeldOutRequest",
     "JudgedList",
     "PromptLibrary",
+    "Pushback",
     "Ranker",
     "Ranking",
     "SharedPrompt",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmrec.errors import ScoringError
 from llmrec.ranking.fusion import Fusion
+from llmrec.ranking.pushback import Pushback
 from llmrec.ranking.ranker import Ranker, SharedPrompt
 from llmrec.records import AttributeValue, Candidate, History, Item, RankedItem, Trace
 from llmrec.retrieval import Retrieval
@@ -43,11 +44,13 @@ class FusedRanker:
     Args:
         fusion: The weights of the live release.
         ranker: Asks the language model; None: the retriever's order is the answer.
+        pushback: What the user turned down; None: that counts for nothing.
     """
 
-    def __init__(self, fusion: Fusion, ranker: Ranker | None) -> None:
+    def __init__(self, fusion: Fusion, ranker: Ranker | None, pushback: Pushback | None = None) -> None:
         self.fusion = fusion
         self.ranker = ranker
+        self.pushback = pushback
 
     def order(
         self,
@@ -65,9 +68,11 @@ class FusedRanker:
             context: The situation in words.
         """
         opinion = self._opinion(history, retrieval.candidates, items, context)
+        item_ids = [candidate.item.item_id for candidate in retrieval.candidates]
+        pushed = np.zeros(len(item_ids)) if self.pushback is None else self.pushback.scores(history, item_ids)
         ranked = [
-            self._ranked(candidate, None if opinion.scores is None else float(opinion.scores[place]))
-            for place, candidate in enumerate(retrieval.candidates)
+            self._ranked(candidate, None if opinion.scores is None else float(opinion.scores[place]), float(push))
+            for place, (candidate, push) in enumerate(zip(retrieval.candidates, pushed, strict=True))
         ]
         ranked.sort(key=lambda one: (-one.score, one.item.item_id))
         placed = tuple(
@@ -75,8 +80,10 @@ class FusedRanker:
         )
         return Ranking(placed, self._trace(history, retrieval, opinion), opinion.fallback)
 
-    def _ranked(self, candidate: Candidate, llm: float | None) -> RankedItem:
+    def _ranked(self, candidate: Candidate, llm: float | None, pushed: float) -> RankedItem:
         parts = self.fusion.parts(candidate.score, llm)
+        if pushed:
+            parts["feedback"] = pushed
         return RankedItem(0, candidate.item, sum(parts.values()), parts, self.fusion.probability(parts))
 
     def _opinion(

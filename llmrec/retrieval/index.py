@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,12 @@ class ItemIndex:
     def dimension(self) -> int:
         """Length of a vector."""
         return int(self.vectors.shape[1])
+
+    @cached_property
+    def mean(self) -> Floats:
+        """The mean of all vectors, float32 [dimension]."""
+        mean: Floats = self.vectors.mean(axis=0) if len(self) else np.zeros(self.dimension, np.float32)
+        return mean
 
     def vectors_of(self, item_ids: Sequence[str]) -> Floats:
         """Their vectors, float32 [len(item_ids), dimension], in the order given."""
