@@ -157,8 +157,12 @@ class FitSettings(_Section):
 
 
 class FeedbackSettings(_Section):
-    """How what users do acts on the next request."""
+    """How what users do is kept, and acts on the next request."""
 
+    record: bool = True
+    """Keep every list that is recommended, so that feedback can be read, and learnt from, against what was shown."""
+    burst_seconds: Weight = 1.0
+    """The same feedback again within so many seconds, without an event_id of its own, is a repetition."""
     pushback: Weight = 2.0
     """How far, in log-odds, what a user turned down pushes away an item like it at most; 0: not at all."""
     half_life: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError, LlmrecError, ScoringError
+from llmrec.errors import ConfigError, DataError, LlmrecError, ScoringError, StoreError
 from llmrec.explaining import gather, score_drops, word
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
@@ -33,6 +33,7 @@ from llmrec.records import (
     Item,
     RankedItem,
     Recommendation,
+    Shown,
     User,
 )
 from llmrec.releases import Release, ReleaseStore
@@ -202,12 +203,29 @@ class Recommender:
         Raises:
             UnknownItemError: The store has never seen the item.
             ConflictError: The `event_id` is taken by another event.
+            DataError: It answers a recommendation that was somebody else's, or did not hold the item.
         """
         if not isinstance(event, Event):
             raise DataError(
                 f"{event!r} is no Event", hint="from llmrec import Event; rec.feedback(Event(user_id, item_id))"
             )
-        return self.store.append(event)
+        self._check_answered(event)
+        return self.store.append_many([event], burst=self.settings.feedback.burst_seconds)[0]
+
+    def _check_answered(self, event: Event) -> None:
+        """Refuse what cannot be: an answer to somebody else's list, or to an item that was not on it."""
+        shown = self.store.shown.get(event.recommendation_id) if event.recommendation_id else None
+        if shown is None:
+            return
+        if shown.user_id != event.user_id:
+            wrong = f"was made for {shown.user_id!r}, not for {event.user_id!r}"
+        elif event.item_id is not None and event.item_id not in {one.item_id for one in shown.items}:
+            wrong = f"did not hold item {event.item_id!r}"
+        else:
+            return
+        raise DataError(
+            f"the recommendation {event.recommendation_id} {wrong}", hint="leave recommendation_id out, or correct it"
+        )
 
     def catalogue(self) -> Catalogue:
         """The items and their index as the store has them now."""
@@ -339,7 +357,7 @@ class Recommender:
         mixed = variety(diversity, self.settings.retrieval.diversity)
         start = time.perf_counter()
         # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
-        history = self.history(user_id)
+        last, history = self.store.last_sequence(), self.history(user_id)
         live, catalogue = self._parts.live(), self.catalogue()
         seen = self.settings.retrieval.filter_seen if filter_seen is None else filter_seen
         retrieval = self._parts.retriever(live, catalogue, context).retrieve(
@@ -351,7 +369,7 @@ class Recommender:
         retrieved = time.perf_counter()
         ranking = self._parts.fused(live, catalogue, llm).order(history, retrieval, catalogue.items, context)
         seconds = {"retrieval": retrieved - start, "ranking": time.perf_counter() - retrieved}
-        return Recommendation(
+        answer = Recommendation(
             id=uuid.uuid4().hex,
             user_id=user_id,
             release=live.release.version,
@@ -364,6 +382,17 @@ class Recommender:
             ),
             fallback=ranking.fallback,
         )
+        return self._recorded(answer, last) if self.settings.feedback.record else answer
+
+    def _recorded(self, answer: Recommendation, last_sequence: int) -> Recommendation:
+        """Keep what is shown; where it cannot be kept, the answer says so and is given all the same."""
+        try:
+            self.store.shown.keep(Shown.of(answer, last_sequence))
+        except StoreError as error:
+            _logger.warning("a recommendation was not kept: %s", error)
+            note = "it was not kept, so feedback cannot be read against it"
+            return replace(answer, trace=replace(answer.trace, notes=(*answer.trace.notes, note)))
+        return answer
 
     def rank(
         self,

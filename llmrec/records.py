@@ -26,6 +26,8 @@ __all__ = [
     "Item",
     "RankedItem",
     "Recommendation",
+    "Shown",
+    "ShownItem",
     "Trace",
     "User",
     "checked_attributes",
@@ -366,6 +368,51 @@ class Recommendation:
         except ModuleNotFoundError as error:
             raise MissingExtraError(backend, extra="tables", purpose="to_frame") from error
         return narwhals.from_dict(columns, backend=library).to_native()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """One place of a list that was recommended: the item, its score and what that is the sum of."""
+
+    item_id: str
+    score: float
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A list that was recommended, as the store keeps it.
+
+    Args:
+        recommendation_id: Its id, which feedback refers to.
+        user_id: To whom.
+        release: The release that made it.
+        prompt: What identifies how the language model was asked; None: it was not.
+        time: When.
+        last_sequence: The newest event of any user that was stored then: the history as it was known.
+        items: Best first.
+    """
+
+    recommendation_id: str
+    user_id: str
+    release: str
+    prompt: str | None
+    time: datetime
+    last_sequence: int
+    items: tuple[ShownItem, ...]
+
+    @classmethod
+    def of(cls, answer: Recommendation, last_sequence: int) -> Shown:
+        """What is kept of an answer."""
+        return cls(
+            answer.id,
+            str(answer.user_id),
+            str(answer.release),
+            answer.trace.prompt_fingerprint,
+            datetime.now(UTC),
+            last_sequence,
+            tuple(ShownItem(one.item.item_id, one.score, dict(one.parts)) for one in answer.items),
+        )
 
 
 @dataclass(frozen=True, slots=True)

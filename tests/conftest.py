@@ -51,4 +51,3 @@ def shop(tmp_path: Path) -> Iterator[Recommender]:
     with open_shop(tmp_path / "shop") as rec:
         rec.fit()
         yield rec
-

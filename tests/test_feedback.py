@@ -1,10 +1,14 @@
 """Feedback acts on the next request, on that of its user alone."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from llmrec import Event, Recommender
+from llmrec.errors import DataError, StoreError
+from llmrec.testing import OverlapLanguageModel, WordEncoder
+from tests.conftest import open_shop
 
 
 def scores(rec: Recommender, user_id: str, **given: object) -> dict[str, float]:
@@ -56,3 +60,75 @@ def test_the_explanation_names_what_was_turned_down(shop: Recommender) -> None:
     part = next(one for one in why.evidence if one.kind == "part" and one.text == "feedback")
     assert part.strength < 0
     assert "what you turned down" in why.text
+
+
+def test_what_is_recommended_is_kept_with_what_was_known_then(shop: Recommender) -> None:
+    answer = shop.recommend("ann", 3)
+    kept = shop.store.shown.get(answer.id)
+    assert kept is not None
+    assert (kept.user_id, kept.release, kept.prompt) == ("ann", answer.release, answer.trace.prompt_fingerprint)
+    assert [(one.item_id, one.score, one.parts) for one in kept.items] == [
+        (one.item.item_id, one.score, dict(one.parts)) for one in answer.items
+    ]
+    assert kept.last_sequence == shop.store.last_sequence()
+    before = shop.store.last_sequence()
+    shop.feedback(Event("ann", kept.items[0].item_id, "click", recommendation_id=answer.id))
+    assert kept.last_sequence == before < shop.store.last_sequence()
+    assert [one.recommendation_id for one in shop.store.shown] == [answer.id]
+
+
+def test_lists_are_read_page_by_page_user_after_user(shop: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmrec.data.shown._PAGE", 2)
+    answers = [shop.recommend(user_id, 2, llm=False) for user_id in ("bob", "ann", "bob", "ann", "ann")]
+    found = [(one.user_id, one.recommendation_id) for one in shop.store.shown]
+    expected = [(answer.user_id, answer.id) for answer in answers]
+    assert sorted(found) == sorted(expected)
+    assert [user_id for user_id, _ in found] == ["ann"] * 3 + ["bob"] * 2
+
+
+def test_a_list_that_cannot_be_kept_is_answered_all_the_same(
+    shop: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("the disk is full", hint="free some space")
+
+    monkeypatch.setattr(shop.store.shown, "keep", full)
+    answer = shop.recommend("ann", 3, llm=False)
+    assert answer.items
+    assert any("was not kept" in note for note in answer.trace.notes)
+
+
+def test_an_answer_to_somebody_elses_list_or_to_what_it_did_not_hold_is_refused(shop: Recommender) -> None:
+    answer = shop.recommend("ann", 2, llm=False)
+    held = [one.item.item_id for one in answer.items]
+    other = next(item.item_id for item in shop.items() if item.item_id not in held)
+    events = shop.store.counts()["events"]
+    with pytest.raises(DataError, match="was made for 'ann', not for 'bob'"):
+        shop.feedback(Event("bob", held[0], "click", recommendation_id=answer.id))
+    with pytest.raises(DataError, match=f"did not hold item '{other}'") as caught:
+        shop.feedback(Event("ann", other, "click", recommendation_id=answer.id))
+    assert "leave recommendation_id out" in caught.value.hint
+    assert shop.store.counts()["events"] == events
+    shop.feedback(Event("ann", held[0], "click", recommendation_id="of another system"))
+    shop.feedback(Event("ann", text="no more of these", kind="comment", recommendation_id=answer.id))
+
+
+def test_the_same_feedback_twice_in_a_moment_is_kept_once(shop: Recommender) -> None:
+    first = shop.feedback(Event("ann", "pan", "click"))
+    assert shop.feedback(Event("ann", "pan", "click")) == first
+    assert shop.feedback(Event("ann", "pan", "click", event_id="mine")) != first
+    assert shop.feedback(Event("ann", "pan", "like")) != first
+    later = datetime.now(UTC) + timedelta(seconds=2)
+    assert shop.feedback(Event("ann", "pan", "click", timestamp=later)) != first
+    assert shop.feedback(Event("bob", "pan", "click")) != first
+
+
+def test_bursts_may_be_kept_and_lists_forgotten(tmp_path: Path) -> None:
+    settings = {"feedback": {"burst_seconds": 0, "record": False}}
+    with open_shop(tmp_path / "shop") as rec:
+        rec.fit()
+        root = rec.workspace.root
+    with Recommender.open(root, settings, encoder=WordEncoder(), language_model=OverlapLanguageModel()) as rec:
+        assert rec.feedback(Event("ann", "pan", "click")) != rec.feedback(Event("ann", "pan", "click"))
+        rec.recommend("ann", 2, llm=False)
+        assert not list(rec.store.shown)

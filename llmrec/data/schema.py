@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from llmrec.records import AttributeValue
 
-__all__ = ["Attributes", "Id", "Moment", "aliases", "events", "items", "meta", "metadata", "users"]
+__all__ = ["Attributes", "Id", "Moment", "aliases", "events", "items", "meta", "metadata", "recommendations", "users"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -104,6 +104,20 @@ events = Table(
     Index("ix_events_history", "user_id", "time", "sequence"),
     Index("ix_events_item", "item_id", "kind"),
     sqlite_autoincrement=True,
+)
+
+recommendations = Table(
+    "recommendations",
+    metadata,
+    Column("recommendation_id", Id, primary_key=True),
+    # No foreign key: a recommendation for somebody nobody knows yet makes no user.
+    Column("user_id", Id, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("prompt", Text),
+    Column("time", Moment, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("items", Text, nullable=False),
+    Index("ix_recommendations_user", "user_id", "time"),
 )
 
 meta = Table(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
 from llmrec.data.items_version import read_items_version
 from llmrec.data.migrations import upgrade
 from llmrec.data.schema import aliases, events, items, users
+from llmrec.data.shown import ShownLists
 from llmrec.errors import ConflictError, DataError, UnknownItemError
 from llmrec.records import Event, Item, User
 
@@ -33,10 +34,15 @@ _CONTENT = ("user_id", "item_id", "kind", "value", "text")
 
 
 class Store:
-    """Users, items, events and release pointers in one database; safe to share between threads."""
+    """Users, items, events and release pointers in one database; safe to share between threads.
+
+    Attributes:
+        shown: The lists that were recommended.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.shown = ShownLists(engine)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -195,14 +201,25 @@ class Store:
         """
         return self.append_many([event])[0]
 
-    def append_many(self, new: Iterable[Event]) -> tuple[Event, ...]:
-        """Keep several events in one transaction: all of them or, on any error, none."""
-        now = datetime.now(UTC)
+    def append_many(self, new: Iterable[Event], *, burst: float = 0.0) -> tuple[Event, ...]:
+        """Keep several events in one transaction: all of them or, on any error, none.
+
+        Args:
+            new: The events.
+            burst: An event without an id of its own repeats one with the same content that is so many seconds from it
+                or fewer; that one is returned.
+        """
+        new, now = list(new), datetime.now(UTC)
+        unnamed = [event.event_id is None for event in new]
         complete = [
             replace(event, timestamp=event.timestamp or now, event_id=event.event_id or uuid4().hex) for event in new
         ]
         with writing(self.engine) as connection:
-            return tuple(self._append(connection, event) for event in complete)
+            return tuple(
+                (self._repeated(connection, event, burst) if burst and is_unnamed else None)
+                or self._append(connection, event)
+                for event, is_unnamed in zip(complete, unnamed, strict=True)
+            )
 
     def users_with_history(self, minimum: int) -> list[str]:
         """Ids of the users with at least `minimum` events on items (impressions apart), in order."""
@@ -260,6 +277,15 @@ class Store:
         row = event_row(event)
         sequence = connection.scalar(events.insert().values(row).returning(events.c.sequence))
         return replace(event, sequence=sequence)
+
+    def _repeated(self, connection: Connection, event: Event, burst: float) -> Event | None:
+        """A stored event that this one says again."""
+        assert event.timestamp is not None
+        near = timedelta(seconds=burst)
+        same = [events.c[name].is_not_distinct_from(getattr(event, name)) for name in (*_CONTENT, "recommendation_id")]
+        around = events.c.time.between(event.timestamp - near, event.timestamp + near)
+        row = connection.execute(select(events).where(*same, around).limit(1)).one_or_none()
+        return None if row is None else _event(row)
 
     def _unknown_items(self, unknown: list[str]) -> UnknownItemError:
         known = [row[0] for row in self._rows(select(items.c.item_id).limit(_COMPARED))]

@@ -104,8 +104,8 @@ def release_outcomes(
 def stored_outcomes(store: Store, releases: Iterable[Release]) -> dict[str, ReleaseOutcome]:
     """The outcome of every release, from the impressions that a store holds.
 
-    Which release made a recommendation is not stored, so it is taken for the newest one at the recommendation's first
-    impression; before the first release, or without a time, for `UNKNOWN`.
+    Where a recommendation was not kept, its release is taken for the newest one at its first impression; before the
+    first release, or without a time, for `UNKNOWN`.
     """
     made = sorted((datetime.fromisoformat(one.manifest["created"]), one.version) for one in releases)
     first_shown: dict[str, datetime] = {}
@@ -115,6 +115,9 @@ def stored_outcomes(store: Store, releases: Iterable[Release]) -> dict[str, Rele
             first_shown[event.recommendation_id] = min(known, event.timestamp)
 
     def release_of(recommendation: str) -> str:
+        shown = store.shown.get(recommendation)
+        if shown is not None:
+            return shown.release
         moment = first_shown.get(recommendation)
         before = [version for created, version in made if moment is not None and created <= moment]
         return before[-1] if before else UNKNOWN
