@@ -178,6 +178,10 @@ class LearningSettings(_Section):
     """Items on such a list beside the one that was taken."""
     most_lists: Positive = 20_000
     """Of more lists the users' newest are learnt from."""
+    user_quota: Positive = 50
+    """Of the lists that were shown to a user, so many choices are learnt from at most, the newest ones."""
+    item_quota: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Of all choices from lists that were shown, one item is this share at most (and 5 always)."""
     validation_lists: Positive = 128
     """Whole lists that are held out, to know when the adapter is best."""
     rank: Positive = 16

@@ -216,7 +216,10 @@ class Fit:
 
     def _behaviour(self, snapshot: int) -> Iterator[list[Event]]:
         """What each user took, up to the snapshot; what they refused is no example of what is taken next."""
-        for _, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
+        silent = {user.user_id for user in self.store.users() if not user.teaches}
+        for user_id, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
+            if user_id in silent:
+                continue
             taken = [event for event in events if self._teaches(event, snapshot)]
             if taken:
                 yield taken

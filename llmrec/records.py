@@ -123,7 +123,12 @@ def _value_in_words(value: AttributeValue) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody to recommend to; `attributes` are whatever is known of them (age, gender, place, ...)."""
+    """Somebody to recommend to; `attributes` are whatever is known of them (age, gender, place, ...).
+
+    The attribute `learning` set to false means that nothing of theirs is learnt from; it is no part of any prompt.
+    """
+
+    LEARNING: ClassVar[str] = "learning"
 
     user_id: str
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
@@ -131,6 +136,16 @@ class User:
     def __post_init__(self) -> None:
         _checked_id(self.user_id, "user_id")
         object.__setattr__(self, "attributes", checked_attributes(self.attributes))
+
+    @property
+    def teaches(self) -> bool:
+        """Whether what they do may be learnt from."""
+        return self.attributes.get(self.LEARNING) is not False
+
+    @property
+    def about(self) -> Mapping[str, AttributeValue]:
+        """What is known of them, for a prompt."""
+        return {name: value for name, value in self.attributes.items() if name != self.LEARNING}
 
 
 @dataclass(frozen=True, slots=True)

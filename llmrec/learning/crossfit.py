@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from llmrec.fitting import Fit, FittedRetriever, items_of
+from llmrec.learning.transcripts import wordless
 from llmrec.ranking import HeldOutRequest, judge
 from llmrec.records import Event, History, User
 
@@ -46,7 +47,9 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
         held |= set(served.trained.held_out)
     users = [list(events) for _, events in groupby(fit.store.events_by_user(), key=attrgetter("user_id"))]
     known = [[one for one in events if _is_known(fit, one, snapshot)] for events in users]
-    usable = [_without_newest(events) if events and events[0].user_id in held else events for events in known]
+    silent = {user.user_id for user in fit.store.users() if not user.teaches}
+    known = [events for events in known if events and events[0].user_id not in silent]
+    usable = [_without_newest(events) if events[0].user_id in held else events for events in known]
     firsts = [_first_held(events, lists_per_user) for events in usable]
     # A served request's answer is hidden from the second retriever too: it lies behind what is.
     hidden = {
@@ -93,7 +96,8 @@ def _histories(fit: Fit, events: Sequence[Event], first: int) -> Iterator[Histor
     """The history up to each event that is foretold, that one included."""
     longest = fit.settings.retrieval.history_events
     for end in range(first + 1, len(events) + 1):
-        if fit.foretells(events[:end]):
+        if events[end - 1].text is None and fit.foretells(events[:end]):
             user_id = events[0].user_id
             user = fit.store.user(user_id) or User(user_id)
-            yield History(user, tuple(events[max(0, end - longest - 1) : end]), items_of(events[:end]), end)
+            behaviour = tuple(wordless(events[:end]))
+            yield History(user, behaviour[-longest - 1 :], items_of(events[:end]), len(behaviour))

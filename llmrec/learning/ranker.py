@@ -15,6 +15,7 @@ from llmrec.learning.crossfit import CrossFit, cross_fit, crossfit_checkpoint
 from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
 from llmrec.learning.lessons import Lessons, await_shared, share
 from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
+from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
 from llmrec.models.lora import LoraLearner, LoraShape
@@ -43,7 +44,8 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
     lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user)
-    taught = _newest(lists, wanted.most_lists)
+    shown = _from_transcripts(fit, snapshot, fitted)
+    taught = (*_newest(lists, wanted.most_lists), *shown)
     validation = [request for request in fitted.requests if request.taken is not None][: wanted.validation_lists]
     if min(len(taught), len(validation)) < _FEWEST:
         raise DataError(
@@ -53,11 +55,36 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
     training = _trained(fit, fit.ranker, taught, validation, directory)
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
     parts = {name: (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
-    about = {"lists": len(taught), "asked": lists.asked, "validation_lists": len(validation), **training.summary()}
+    about = {
+        "lists": len(taught),
+        "from_shown": len(shown),
+        "asked": lists.asked,
+        "validation_lists": len(validation),
+        **training.summary(),
+    }
     beside = (directory.with_suffix(suffix) for suffix in (".safetensors", ".lessons"))
     spent = (crossfit_checkpoint(fit), *(directory / name for name in parts), *beside)
     named = {f"adapter/{name}": data for name, data in parts.items()}
     return TrainedRanker(adapted, named, {"adapter": about}, wanted.validation_lists, spent)
+
+
+def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[HeldOutRequest]:
+    """Lists that were shown, without choices that the validation asks about."""
+    held = {(_user_of(one), _chosen(one)) for one in fitted.requests if one.taken is not None}
+    longest = fit.settings.retrieval.history_events
+    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest)
+    wanted = fit.settings.learning
+    quotas = Quotas(wanted.user_quota, wanted.item_quota)
+    return within(quotas, [one for one in found if (_user_of(one), _chosen(one)) not in held])
+
+
+def _user_of(request: HeldOutRequest) -> str:
+    return request.before.user.user_id if request.before.user else ""
+
+
+def _chosen(request: HeldOutRequest) -> str:
+    assert request.taken is not None
+    return request.candidates[request.taken].item.item_id
 
 
 def _newest(lists: CrossFit, most: int) -> tuple[HeldOutRequest, ...]:
@@ -68,8 +95,7 @@ def _newest(lists: CrossFit, most: int) -> tuple[HeldOutRequest, ...]:
     place_of: dict[str, int] = {}
     ages = np.zeros(left, np.int64)
     for place in range(left - 1, -1, -1):
-        user = lists.requests[place].before.user
-        key = user.user_id if user else ""
+        key = _user_of(lists.requests[place])
         ages[place] = place_of[key] = place_of.get(key, -1) + 1
     kept = np.sort(np.argsort(ages, kind="stable")[:most])
     return tuple(lists.requests[place] for place in kept)

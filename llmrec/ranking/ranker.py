@@ -98,7 +98,7 @@ class Ranker:
         self, history: History, items: Mapping[str, Item], context: Mapping[str, AttributeValue] | None = None
     ) -> SharedPrompt:
         """The shared prompt for a history; `items` holds at least the items its events are about."""
-        user, user_cut = self._texts(history.user.attributes if history.user else {})
+        user, user_cut = self._texts(history.user.about if history.user else {})
         situation, situation_cut = self._texts(context or {})
         known = bool(history.events)
         pieces = self._prompts.render(
