@@ -178,6 +178,8 @@ class LearningSettings(_Section):
     """Items on such a list beside the one that was taken."""
     most_lists: Positive = 20_000
     """Of more lists the users' newest are learnt from."""
+    gate_users: Positive = 200
+    """On so many held-out requests the new release is compared with the live one."""
     user_quota: Positive = 50
     """Of the lists that were shown to a user, so many choices are learnt from at most, the newest ones."""
     item_quota: Annotated[float, Field(gt=0, le=1)] = 0.02

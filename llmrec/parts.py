@@ -135,8 +135,16 @@ class Parts:
             raise NotFittedError(f"{root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")
         live = self._live
         if live is None or live.release.version != version:
-            live = self._live = self._load(self._releases.get(version))
+            live = self._live = self.load(version)
         return live
+
+    def load(self, version: str) -> Live:
+        """Any release, whether it is live or not.
+
+        Raises:
+            ReleaseError: It is damaged, or was made with another text encoder or prompt.
+        """
+        return self._load(self._releases.get(version))
 
     def check(self, release: Release) -> None:
         """Load a release that is to go live.

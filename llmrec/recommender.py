@@ -264,13 +264,18 @@ class Recommender:
                 raise
             return self.releases.promote(release.version)
 
-    def answering(self) -> tuple[Retriever, FusedRanker]:
-        """What finds candidates now and what orders them, without a request's situation; for evaluations.
+    def answering(self, version: str | None = None) -> tuple[Retriever, FusedRanker]:
+        """What finds candidates and what orders them, without a request's situation; for evaluations.
+
+        Args:
+            version: Of a release; None: the one that is live.
 
         Raises:
             NotFittedError: There is no release yet.
+            ReleaseError: It is damaged, or was made with another base model, prompt or text encoder.
         """
-        live, catalogue = self._parts.live(), self.catalogue()
+        live = self._parts.live() if version is None else self._parts.load(version)
+        catalogue = self.catalogue()
         return self._parts.retriever(live, catalogue, {}), self._parts.fused(live, catalogue, None)
 
     # --- fitting ----------------------------------------------------------------------------------------------------

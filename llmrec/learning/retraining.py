@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
+from llmrec.files import replace_file
+from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
+from llmrec.learning.gate import Verdict, judge_release
 from llmrec.learning.lessons import is_helper
 from llmrec.learning.ranker import assist, train_ranker
+from llmrec.ranking import HeldOutRequest
 from llmrec.recommender import Recommender
 from llmrec.releases import Release
 
@@ -19,13 +24,21 @@ class Retraining:
 
     Args:
         release: What it made.
-        promoted: Whether that is live now.
-        reason: Why, or why not.
+        verdict: What the gate says of it.
     """
 
     release: Release
-    promoted: bool
-    reason: str
+    verdict: Verdict
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it is live now."""
+        return self.verdict.passed
+
+    @property
+    def reason(self) -> str:
+        """Why, or why not."""
+        return self.verdict.reason
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -33,12 +46,13 @@ class Retraining:
             "release": self.release.version,
             "promoted": self.promoted,
             "reason": self.reason,
+            "gate": self.verdict.to_dict(),
             "metrics": dict(self.release.manifest["metrics"]),
         }
 
 
 def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | None:
-    """Train an adapter on what users did, and make a release with it; it goes live if it is better than none.
+    """Train an adapter on what users did, and make a release with it, which goes live if it is better.
 
     An interrupted run leaves the live release as it is, and the next one goes on from its checkpoints. Under
     `accelerate launch` several processes train together.
@@ -58,10 +72,18 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
     if is_helper():
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
-    release = rec.make_release("retrain", train_ranker, progress=progress)
-    found = release.manifest["metrics"]["adapter"]
-    gain, lists = max(found["gains"]), found["validation_lists"]
-    reason = f"on {lists} held-out lists the adapter makes what was taken {gain:+.4f} likelier (log chance)"
-    if gain > 0:
+    champion = rec.releases.champion()
+    held_out: list[HeldOutRequest] = []
+
+    def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
+        held_out.extend(fitted.requests[: fit.settings.learning.gate_users])
+        return train_ranker(fit, fitted, snapshot)
+
+    release = rec.make_release("retrain", train, progress=progress)
+    verdict = judge_release(rec, release, champion, held_out, progress=bool(progress))
+    report = rec.workspace.root / "reports" / f"{release.version.replace('/', '-')}.json"
+    report.parent.mkdir(exist_ok=True)
+    replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
+    if verdict.passed:
         rec.releases.promote(release.version)
-    return Retraining(release, gain > 0, reason)
+    return Retraining(release, verdict)

@@ -125,7 +125,8 @@ def _request(
         if one.item_id in items and (one.item_id == item_id or not about.get(one.item_id, False))
     )
     taken = next(place for place, one in enumerate(candidates) if one.item.item_id == item_id)
-    return HeldOutRequest(before, candidates, taken) if len(candidates) > 1 else None
+    answer = Event(shown.user_id, item_id, recommendation_id=shown.recommendation_id)
+    return HeldOutRequest(before, answer, candidates, taken) if len(candidates) > 1 else None
 
 
 def _offset(parts: Mapping[str, float], place: int) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from llmrec.ranking.fusion import JudgedList
 from llmrec.ranking.ranker import Ranker
-from llmrec.records import Candidate, History
+from llmrec.records import Candidate, Event, History
 from llmrec.retrieval import Catalogue, Retriever
 
 __all__ = ["HeldOutRequest", "judge"]
@@ -22,12 +22,14 @@ class HeldOutRequest:
 
     Args:
         before: The history without that event.
+        answer: That event.
         candidates: What the retriever proposed.
         taken: The place of the event's item among them, or None.
         llm: What the language model said of each, once it was asked.
     """
 
     before: History
+    answer: Event
     candidates: tuple[Candidate, ...]
     taken: int | None
     llm: NDArray[np.float32] | None = None
@@ -60,5 +62,5 @@ def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[He
         excluded = history.seen - {target}
         candidates = retriever.retrieve(before, k, excluded=excluded).candidates
         taken = next((place for place, one in enumerate(candidates) if one.item.item_id == target), None)
-        requests.append(HeldOutRequest(before, candidates, taken))
+        requests.append(HeldOutRequest(before, history.events[-1], candidates, taken))
     return requests

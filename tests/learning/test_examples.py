@@ -25,6 +25,7 @@ def requests_of(user_id: str, *, events: int, lists: int) -> list[HeldOutRequest
     return [
         HeldOutRequest(
             History(User(user_id), happened[:place], known=place),
+            happened[place],
             tuple(Candidate(ITEMS[f"i{place + step}"], -float(step)) for step in (3, 1, 0, 2, 4)),
             taken=2,
         )

@@ -14,8 +14,10 @@ from llmrec import Event, Item, Recommender
 from llmrec.errors import BusyError, DataError, ModelError, ReleaseError
 from llmrec.fitting import Fit
 from llmrec.learning import ranker as ranker_module
-from llmrec.learning import retrain
+from llmrec.learning import retrain, retraining
 from llmrec.learning.crossfit import CrossFit, cross_fit
+from llmrec.learning.gate import Verdict
+from llmrec.ranking import HeldOutRequest
 from llmrec.records import Candidate
 from llmrec.releases import Release
 from llmrec.retrieval.training import validation_users
@@ -147,7 +149,8 @@ def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender
     assert found["lists"] > USERS
     assert found["step"] > 0
     assert release.manifest["settings"]["learning"]["rank"] == 2
-    assert run.promoted == (max(found["gains"]) > 0)
+    assert run.promoted == (courses.store.alias("rank") == release.version)
+    assert "held-out requests" in run.reason
     courses.releases.promote(release.version)
     after = courses.recommend("u1", filter_seen=False)
     assert after.release == release.version != before.release
@@ -167,27 +170,43 @@ def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender
     assert [one.score for one in reopened.items] == pytest.approx([one.score for one in after.items], abs=1e-4)
 
 
-def test_a_worse_adapter_stays_in_the_drawer(
+def test_what_the_gate_refuses_stays_in_the_drawer(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     champion = courses.fit().version
-    real = ranker_module.train_adapter
+    asked: list[HeldOutRequest] = []
 
-    def worse(*given: object, **named: object) -> object:
-        state = real(*given, **named)  # type: ignore[arg-type]
-        state.gains[:] = [-0.1]
-        return state
+    def refused(
+        _: Recommender, new: Release, old: Release | None, requests: list[HeldOutRequest], **__: bool
+    ) -> Verdict:
+        assert old is not None
+        assert (new.version, old.version) == ("rank/0002", champion)
+        asked.extend(requests)
+        return Verdict(passed=False, reason="it is worse", users=len(requests))
 
-    monkeypatch.setattr(ranker_module, "train_adapter", worse)
+    monkeypatch.setattr(retraining, "judge_release", refused)
     monkeypatch.setattr("llmrec.parts.TextEncoder.load", lambda *_, **__: WordEncoder())
     assert main(["retrain", "-w", str(courses.workspace.root), "--json"]) == 3
     told = json.loads(capsys.readouterr().out)
-    assert told["promoted"] is False
-    assert "-0.1000" in told["reason"]
+    assert (told["promoted"], told["reason"], told["gate"]["users"]) == (False, "it is worse", len(asked))
+    assert len(asked) > 8
+    report = courses.workspace.root / "reports" / "rank-0002.json"
+    assert json.loads(report.read_text())["reason"] == "it is worse"
     assert courses.recommend("u1", llm=False).release == champion
     assert main(["releases", "-w", str(courses.workspace.root), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(one["version"], one["live"]) for one in listed] == [(champion, True), (told["release"], False)]
+
+
+def test_choices_from_shown_lists_are_learnt_from_too(courses: Recommender) -> None:
+    courses.fit()
+    for user in range(6):
+        shown = courses.recommend(f"u{user}", 4, llm=False)
+        courses.feedback(Event(f"u{user}", shown.items[1].item.item_id, "like", recommendation_id=shown.id))
+        courses.feedback(Event(f"u{user}", shown.items[0].item.item_id, "view"))
+    found = release_of(courses).manifest["metrics"]["adapter"]
+    assert found["from_shown"] > 0
+    assert found["lists"] > found["from_shown"]
 
 
 @pytest.mark.parametrize("part", ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"])
