@@ -12,6 +12,7 @@ from typing import Any
 
 from llmrec.evaluation.impressions import ReleaseOutcome
 from llmrec.evaluation.interactions import Floats
+from llmrec.evaluation.reliability import Reliability
 from llmrec.evaluation.uncertainty import Comparison, Interval
 
 __all__ = ["Report", "SliceReport"]
@@ -53,6 +54,7 @@ class Report:
         per_user: System -> metric -> a value for each request, in their order; not in the JSON.
         notes: What a reader should know.
         releases: What users did with what was really shown, by release.
+        reliability: Whether the probabilities of systems that give any mean what they say.
     """
 
     data: Mapping[str, Any]
@@ -68,6 +70,7 @@ class Report:
     per_user: Mapping[str, PerUser] = field(repr=False)
     notes: Sequence[str] = ()
     releases: Mapping[str, ReleaseOutcome] = field(default_factory=dict)
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract."""
@@ -85,6 +88,7 @@ class Report:
             "slices": {name: part.to_dict() for name, part in self.slices.items()},
             "recall_curve": {name: list(curve) for name, curve in self.curves.items()},
             "releases": {name: outcome.to_dict() for name, outcome in self.releases.items()},
+            "reliability": {name: found.to_dict() for name, found in self.reliability.items()},
             "notes": list(self.notes),
         }
 

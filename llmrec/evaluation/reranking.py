@@ -65,6 +65,16 @@ class JudgedLists:
             return self.llm
         return self.fusion.retrieval_weight * self.control + self.fusion.llm_weight * self.llm
 
+    def probabilities(self, order: Literal["control", "fused"], cutoff: int) -> Floats:
+        """The calibrated chance of each of the first items of the order, [n, cutoff]; NaN where a list is shorter."""
+        scores = np.where(self.rows >= 0, self.scores(order), -np.inf)
+        first = -np.sort(-scores, axis=1)[:, :cutoff]
+        fused = order == "fused"
+        calibration = self.fusion.fused if fused else self.fusion.retrieval_only
+        weight = 1.0 if fused else self.fusion.retrieval_weight
+        chances = calibration.probabilities(weight * np.where(np.isfinite(first), first, 0.0))
+        return np.where(np.isfinite(first), chances, np.nan)
+
     def ordered(self, order: Order) -> Rows:
         """Item rows, best first, int64 [n, k]."""
         scores = np.where(self.rows >= 0, self.scores(order), -np.inf)

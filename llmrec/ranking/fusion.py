@@ -39,7 +39,11 @@ class Calibration:
 
     def probability(self, score: float) -> float:
         """The chance that the user takes this item next, in [0, 1]."""
-        return float(self.rate * expit(self.intercept + self.slope * score))
+        return float(self.probabilities(np.array(score)))
+
+    def probabilities(self, scores: Floats) -> Floats:
+        """The chances of many items, in the shape of their scores."""
+        return np.asarray(self.rate * expit(self.intercept + self.slope * scores))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from llmrec.evaluation.description import describe_data
 from llmrec.evaluation.lineup import baselines
 from llmrec.evaluation.measuring import EvaluationOptions, evaluate
 from llmrec.evaluation.protocols import Split, leave_one_out, training_interactions
+from llmrec.evaluation.reliability import Reliability, reliability
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
 from llmrec.learning import retrain
 
@@ -67,7 +68,7 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     asked = [ListOrder(order, lists, order) for order in _ORDERS]  # type: ignore[arg-type]
     weights = f"fused = {lists.fusion.retrieval_weight:.3f} control + {lists.fusion.llm_weight:.3f} llm"
     names = [system.name for system in cheap]
-    return evaluate(
+    report = evaluate(
         replace(split, protocol={**split.protocol, "release": version, "candidates": lists.rows.shape[1]}),
         [*cheap, *asked],
         EvaluationOptions(_CUTOFFS, vectors, data.groups, pairs=[*_PAIRS, *(("fused", name) for name in names)]),
@@ -75,6 +76,18 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
         notes=[*data.notes, *missing, f"{weights}, weighed on {lists.fusion.lists} held-out lists."],
         progress=stage.progress,
     )
+    return replace(report, reliability=_reliability(lists, split))
+
+
+def _reliability(lists: JudgedLists, split: Split) -> dict[str, Reliability]:
+    """Of the first ten places, with the language model and without."""
+    chances, taken = {}, {}
+    for order in ("control", "fused"):
+        given = lists.probabilities(order, 10)
+        listed = np.isfinite(given)
+        found = lists.ordered(order)[:, :10] == split.targets.rows[:, None]
+        chances[order], taken[order] = given[listed], found[listed]
+    return reliability(chances, taken)
 
 
 def _sampled(split: Split, users: int | None) -> Split:

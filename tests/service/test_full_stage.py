@@ -59,6 +59,9 @@ def test_one_release_is_measured_in_four_orders_and_its_answers_are_kept(
     assert len(hits) == 1  # of five candidates, whatever their order
     assert form["users"] == USERS
     assert form["protocol"]["release"] == "rank/0001"
+    for found in (form["reliability"][name] for name in ("control", "fused")):
+        assert sum(part["places"] for part in found["bins"]) == 5 * USERS
+        assert found["log_loss"] < 2 * found["base_log_loss"]
     monkeypatch.setattr(Ranker, "score", lambda *_: pytest.fail("the model was asked again"))
     again = full_report(data, stage).to_dict()
     assert again["systems"] == form["systems"]
