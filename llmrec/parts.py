@@ -234,6 +234,8 @@ class Parts:
             champion = self._releases.champion()
             if champion is None or champion.manifest.get("text_encoder") != self.text_encoder().fingerprint:
                 return None
+            if champion.made_before(self._store.last_forgotten()):
+                return None  # it may have learnt from somebody who was deleted since
             return encoder_of(champion)
         except ReleaseError as error:
             _logger.warning("the live release cannot be built on, so the training begins anew: %s", error)

@@ -227,6 +227,23 @@ class Recommender:
             f"the recommendation {event.recommendation_id} {wrong}", hint="leave recommendation_id out, or correct it"
         )
 
+    def forget(self, user_id: str) -> dict[str, int]:
+        """Delete a user for good: what is known of them, what they did, and what was recommended to them.
+
+        Releases that were made before may have learnt from them: `llmrec releases` marks these, and the next fit or
+        retraining begins without them.
+
+        Returns:
+            How many events, recommendations and users were deleted.
+
+        Raises:
+            DataError: Nothing is known of the user.
+        """
+        gone = self.store.forget(user_id_of(user_id))
+        if not any(gone.values()):
+            raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
+        return gone
+
     def catalogue(self) -> Catalogue:
         """The items and their index as the store has them now."""
         return self._parts.catalogue()

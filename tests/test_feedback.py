@@ -1,5 +1,6 @@
 """Feedback acts on the next request, on that of its user alone."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from llmrec import Event, Recommender
 from llmrec.errors import DataError, StoreError
+from llmrec.service.cli import main
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from tests.conftest import open_shop
 
@@ -132,3 +134,28 @@ def test_bursts_may_be_kept_and_lists_forgotten(tmp_path: Path) -> None:
         assert rec.feedback(Event("ann", "pan", "click")) != rec.feedback(Event("ann", "pan", "click"))
         rec.recommend("ann", 2, llm=False)
         assert not list(rec.store.shown)
+
+
+def test_a_user_who_is_forgotten_is_gone_and_the_next_fit_begins_without_them(
+    shop: Recommender, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = shop.recommend("ann", 2, llm=False)
+    shop.feedback(Event("ann", answer.items[0].item.item_id, "like", recommendation_id=answer.id))
+    events, bobs = shop.store.counts()["events"], shop.store.events("bob")
+    assert shop.forget("ann") == {"events": 4, "recommendations": 1, "users": 1}
+    assert shop.store.counts()["events"] == events - 4
+    assert shop.store.user("ann") is None
+    assert shop.store.shown.get(answer.id) is None
+    assert shop.store.events("bob") == bobs
+    assert shop._parts.previous_encoder() is None
+    with pytest.raises(DataError, match="there is no user 'ann'"):
+        shop.forget("ann")
+    (before,) = shop.releases.list()
+    assert before.made_before(shop.store.last_forgotten())
+    assert not shop.fit().made_before(shop.store.last_forgotten())
+    assert main(["releases", "-w", str(shop.workspace.root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["learnt_from_deleted"] for one in told] == [True, False]
+    assert main(["forget", "bob", "-w", str(shop.workspace.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["events"] == 3
+    assert main(["forget", "bob", "-w", str(shop.workspace.root)]) == 2

@@ -18,6 +18,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 
 from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
+from llmrec.data.forgetting import forget, last_forgotten
 from llmrec.data.items_version import read_items_version
 from llmrec.data.migrations import upgrade
 from llmrec.data.schema import aliases, events, items, users
@@ -237,6 +238,18 @@ class Store:
     def last_sequence(self) -> int:
         """The sequence of the newest event, 0 where there is none."""
         return int(self._rows(select(func.coalesce(func.max(events.c.sequence), 0)))[0][0])
+
+    def forget(self, user_id: str) -> dict[str, int]:
+        """Delete a user, what they did and what was recommended to them; how many of each there were."""
+        if not user_id.isprintable():
+            return {"events": 0, "recommendations": 0, "users": 0}
+        with writing(self.engine) as connection:
+            return forget(connection, user_id)
+
+    def last_forgotten(self) -> datetime | None:
+        """When a user was deleted last, or None."""
+        with reading(self.engine) as connection:
+            return last_forgotten(connection)
 
     # --- release pointers
 

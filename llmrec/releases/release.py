@@ -53,6 +53,10 @@ class Release:
             raise ReleaseError(f"{name} of release {self.version} was changed after it was made", hint=_REPAIR)
         return data
 
+    def made_before(self, moment: datetime | None) -> bool:
+        """Whether it was made before a moment; False for None."""
+        return moment is not None and datetime.fromisoformat(str(self.manifest["created"])) < moment
+
     def folder(self, name: str) -> Path | None:
         """The directory of the parts under `name`, each verified as by `read`; None where there are none."""
         parts = [part for part in self.manifest["files"] if part.startswith(f"{name}/")]

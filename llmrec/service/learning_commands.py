@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ _releases_app = typer.Typer(invoke_without_command=True)
 def add_to(app: typer.Typer) -> None:
     """Make the commands known to the program."""
     app.command()(retrain)
+    app.command()(forget)
     app.add_typer(_releases_app, name="releases")
 
 
@@ -56,14 +58,18 @@ def _list(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson =
         return
     with opened(workspace) as rec:
         live = rec.store.alias("rank")
-        found = [_told(release, live) for release in rec.releases.list()]
+        forgotten = rec.store.last_forgotten()
+        found = [
+            {**_told(release, live), "learnt_from_deleted": release.made_before(forgotten)}
+            for release in rec.releases.list()
+        ]
     if as_json:
         print_json(found)
     elif not found:
         say(f"there is no release yet. Next: {command('fit', workspace)}")
     else:
-        rows = [[one["version"], "live" if one["live"] else "", one["created"], one["adapter"]] for one in found]
-        print_table("Releases", ["version", "", "made", "adapter"], [[str(cell) for cell in row] for row in rows])
+        rows = [[str(one["version"]), _state(one), str(one["created"])[:19], str(one["adapter"])] for one in found]
+        print_table("Releases", ["version", "state", "made", "adapter"], rows)
 
 
 @_releases_app.command()
@@ -105,6 +111,25 @@ def _say_live(release: Release, *, as_json: bool) -> None:
         print_json({"release": release.version})
     else:
         say(f"release {release.version} is live")
+
+
+def _state(release: Mapping[str, object]) -> str:
+    deleted = "may have learnt from a deleted user: retrain" if release["learnt_from_deleted"] else ""
+    return "; ".join(word for word in ("live" if release["live"] else "", deleted) if word)
+
+
+def forget(user: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """Delete a user for good: what is known of them, what they did, what was recommended to them.
+
+    Example: llmrec forget 42 -w shop
+    """
+    with opened(workspace) as rec:
+        gone = rec.forget(user)
+    if as_json:
+        print_json(gone)
+    else:
+        say(f"deleted {gone['events']} events and {gone['recommendations']} recommendations of {user}")
+        say(f"Releases made before may have learnt from them. Next: {command('retrain', workspace)}")
 
 
 def _told(release: Release, live: str | None) -> dict[str, object]:
