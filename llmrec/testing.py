@@ -53,10 +53,18 @@ class OverlapLanguageModel:
 
     def __init__(self) -> None:
         self.calls = 0
+        self._said: dict[int, str] = {}
 
     def tokenize(self, segment: Segment) -> list[int]:
         """One id per word or sign."""
-        return [int.from_bytes(sha256(word.encode()).digest()[:4], "big") for word in _words(segment.text)]
+        words = _words(segment.text)
+        ids = [int.from_bytes(sha256(word.encode()).digest()[:4], "big") for word in words]
+        self._said.update(zip(ids, words, strict=True))
+        return ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words of ids that it gave before."""
+        return " ".join(self._said[index] for index in ids)
 
     def cap(self, text: str, tokens: int) -> tuple[list[int], bool]:
         """The ids of foreign text, at most `tokens` of them, and whether some were cut off."""

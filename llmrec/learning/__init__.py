@@ -9,12 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llmrec.learning.export import Export, export_lists
     from llmrec.learning.retraining import Retraining, retrain
 
-__all__ = ["Retraining", "retrain"]
+__all__ = ["Export", "Retraining", "export_lists", "retrain"]
+
+_HOMES = {"Export": "export", "export_lists": "export"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'llmrec.learning' has no attribute {name!r}")
-    return getattr(import_module("llmrec.learning.retraining"), name)
+    return getattr(import_module(f"llmrec.learning.{_HOMES.get(name, 'retraining')}"), name)

@@ -59,6 +59,10 @@ class AdaptedLM:
         """The first `tokens` ids of foreign text, and whether something was cut off."""
         return self.base.cap(text, tokens)
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids say."""
+        return self.base.text(ids)
+
     def adapted(self, name: str, directory: Path) -> AdaptedLM:
         """The base with another adapter."""
         return self.base.adapted(name, directory)

@@ -164,6 +164,10 @@ class TransformersLM:
         """
         return self._tokens.cap(text, tokens)
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids say, for people and files."""
+        return self._tokens.text(ids)
+
     def add_adapter(self, name: str, directory: Path) -> None:
         """Load a LoRA adapter beside the base and the other adapters; one of the same name is replaced.
 

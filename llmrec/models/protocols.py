@@ -59,6 +59,9 @@ class LanguageModel(Protocol):
     def cap(self, text: str, tokens: int) -> tuple[list[int], bool]:
         """The ids of foreign text, at most `tokens` whole ones, and whether something was cut off."""
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What token ids say, for people and files."""
+
     def adapted(self, name: str, directory: Path) -> LanguageModel:
         """The same model with a LoRA adapter, which is loaded beside others; one of the same name is replaced.
 

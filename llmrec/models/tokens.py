@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from llmrec.errors import ModelError
@@ -59,6 +60,10 @@ class Tokens:
         head = text[: tokens * _LONGEST_TOKEN]
         ids = self.ids(Segment(head, trusted=False))
         return ids[:tokens], len(head) < len(text) or len(ids) > tokens
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What ids say."""
+        return str(self._tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def answers(self, first: str, second: str) -> tuple[Ids, tuple[int, int]]:
         """What two answers have in common at their beginning, and the tokens where they part.

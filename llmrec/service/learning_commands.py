@@ -18,6 +18,7 @@ __all__ = ["EXIT_NOT_PASSED", "add_to"]
 EXIT_NOT_PASSED = 3
 
 _releases_app = typer.Typer(invoke_without_command=True)
+_learning_app = typer.Typer(no_args_is_help=True, help="What is learnt from what users did.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(retrain)
     app.command()(forget)
     app.add_typer(_releases_app, name="releases")
+    app.add_typer(_learning_app, name="learning")
 
 
 def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
@@ -46,6 +48,25 @@ def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
         say(f"Next: {command('releases', workspace)}")
     if not run.promoted:
         raise typer.Exit(EXIT_NOT_PASSED)
+
+
+@_learning_app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A file of JSON lines.")],
+    since: Annotated[int, typer.Option(help="Only what arrived after this event sequence.")] = 0,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write the choices from lists that were shown, in the columns of trl's KTO trainer, and a card of them.
+
+    Example: llmrec learning export choices.jsonl -w shop
+    """
+    with opened(workspace) as rec:
+        made = llmrec.learning.export_lists(rec, out, since=since)
+    if as_json:
+        print_json({"path": str(made.path), **made.card})
+    else:
+        say(f"{made.path} holds {made.card['rows']} rows of {made.card['lists']} lists; its card lies beside it")
 
 
 @_releases_app.callback()

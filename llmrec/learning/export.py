@@ -1,0 +1,88 @@
+"""What a retraining would learn from, as a file: one question and answer a line, in the columns that trl reads.
+
+Each list becomes a row for every item of it: `prompt` (what the model is asked), `completion` (its answer) and `label`
+(whether that is what happened), the columns of trl's KTO trainer. Who it was is in no row. Beside the file stands a
+card: what the set holds, and what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmrec.errors import ModelError
+from llmrec.files import replace_file, writing
+from llmrec.learning.transcripts import Quotas, transcripts, within
+from llmrec.ranking import HeldOutRequest, Ranker
+from llmrec.recommender import Recommender
+from llmrec.records import Item
+
+__all__ = ["Export", "export_lists"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written.
+
+    Args:
+        path: The rows.
+        card: What is said of them.
+    """
+
+    path: Path
+    card: Mapping[str, Any]
+
+
+def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
+    """Write the choices from lists that were shown, and their card as JSON beside it.
+
+    Args:
+        rec: The workspace.
+        path: Where the rows go; the card's name ends in .card.json.
+        since: Only choices that arrived after this sequence.
+
+    Raises:
+        StoreError: The files cannot be written.
+        NotFittedError: There is no release yet.
+        ModelError: The language model is switched off.
+    """
+    snapshot, items = rec.store.last_sequence(), rec.catalogue().items
+    longest, wanted = rec.settings.retrieval.history_events, rec.settings.learning
+    found = list(transcripts(rec.store, items, snapshot=snapshot, longest=longest, since=since))
+    kept = within(Quotas(wanted.user_quota, wanted.item_quota), found)
+    ranker = rec.answering()[1].ranker
+    if ranker is None:
+        raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
+    rows = [row for request in kept for row in _rows(request, ranker, items)]
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    card = {
+        "lists": len(kept),
+        "lists_beyond_quotas": len(found) - len(kept),
+        "rows": len(rows),
+        "labels": {str(label).lower(): count for label, count in Counter(row["label"] for row in rows).items()},
+        "window": {"after_sequence": since, "last_sequence": snapshot},
+        "prompt": ranker.fingerprint,
+        "quotas": {"user": wanted.user_quota, "item": wanted.item_quota},
+        "left_out": "free text, user ids, and users who keep out of learning",
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
+        replace_file(path.with_name(f"{path.name}.card.json"), json.dumps(card, indent=2).encode())
+    return Export(path, card)
+
+
+def _rows(request: HeldOutRequest, ranker: Ranker, items: Mapping[str, Item]) -> Iterator[dict[str, object]]:
+    shared = ranker.shared(request.before, items).ids
+    for place, candidate in enumerate(request.candidates):
+        yield {
+            "prompt": ranker.model.text([*shared, *ranker.candidate(candidate.item)[0]]),
+            "completion": " Yes",
+            "label": place == request.taken,
+        }
