@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from llmrec.config import Settings
 from llmrec.data import Store
-from llmrec.errors import NotFittedError, ReleaseError
+from llmrec.errors import ModelError, NotFittedError, ReleaseError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker
 from llmrec.records import AttributeValue
@@ -113,6 +113,7 @@ class Parts:
         self._ranker: Ranker | None = None
         self._rankers: dict[str, Ranker] = {}
         self._live: Live | None = None
+        self._refused: str | None = None
         self._scorers: _Scorers | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
@@ -123,19 +124,34 @@ class Parts:
         return self._keeper.current(progress=progress)
 
     def live(self) -> Live:
-        """The live release.
+        """The live release. Another one that was promoted is loaded beside it, and takes its place once it is whole.
+
+        Where it cannot be loaded, the one before goes on answering, and the log says so.
 
         Raises:
             NotFittedError: There is none yet.
-            ReleaseError: It is damaged, or was made with another text encoder or prompt.
+            ReleaseError: It is damaged, or made with another text encoder or prompt, and none was loaded before.
         """
         version = self._store.alias("rank")
         if version is None:
             root = self._workspace.root
             raise NotFittedError(f"{root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")
         live = self._live
-        if live is None or live.release.version != version:
+        if live is None:
             live = self._live = self.load(version)
+        elif version not in (live.release.version, self._refused):
+            live = self._swapped(live, version)
+        return live
+
+    def _swapped(self, live: Live, version: str) -> Live:
+        with self._loading:
+            try:
+                release = self._releases.get(version)
+                self.check(release)
+                live = self._live = self._load(release)
+            except (ReleaseError, ModelError) as error:
+                self._refused = version
+                _logger.error("%s stays live, because %s cannot be used: %s", live.release.version, version, error)
         return live
 
     def load(self, version: str) -> Live:

@@ -200,8 +200,8 @@ def test_the_trace_tells_which_events_weighed_most(shop: Recommender) -> None:
     assert trace.to_dict()["attention"][0] == {"item_id": "hose", "weight": trace.attention[0][1]}
     assert shop.explain("ann", "pan").trace.attention == trace.attention
     assert shop.recommend("nobody").trace.attention == ()
-    for _ in range(20):
-        shop.feedback(Event("ann", "pan"))
+    for number in range(20):
+        shop.feedback(Event("ann", "pan", event_id=str(number)))
     assert len(shop.recommend("ann").trace.attention) == 10
 
 

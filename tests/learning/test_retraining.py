@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -291,3 +293,54 @@ def test_several_processes_retrain_one_workspace(tmp_path: Path, tiny_base: Path
         (release,) = rec.releases.list()
         assert release.version == told["release"]
         assert not list(rec.workspace.training.glob("*.*"))
+
+
+def test_a_running_recommender_stays_on_the_old_release_where_the_new_one_cannot_be_loaded(
+    courses: Recommender, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = courses.fit().version
+    assert courses.recommend("u1").release == old
+    new = courses.fit()
+    path = new.directory / "encoder.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    courses.store.set_alias("rank", new.version)
+    for _ in range(2):
+        assert courses.recommend("u1").release == old
+    assert caplog.text.count(f"{old} stays live, because {new.version} cannot be used") == 1
+    path.write_bytes(whole)
+    courses.releases.promote(courses.fit().version)
+    assert courses.recommend("u1").release == "rank/0003"
+
+
+def test_a_promotion_amid_requests_fails_none_and_each_names_its_release(courses: Recommender) -> None:
+    courses.fit()
+    new = release_of(courses)
+    first = courses.releases.list()[0].version
+    courses.releases.promote(first)
+    named: list[str] = []
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def ask(user_id: str) -> None:
+        while not stop.is_set():
+            try:
+                named.append(str(courses.recommend(user_id, 3).release))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
+                failed.append(error)
+
+    threads = [threading.Thread(target=ask, args=(f"u{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for version in (new.version, first, new.version):
+        before = len(named)
+        while len(named) < before + 6 and not failed:
+            time.sleep(0.01)
+        courses.releases.promote(version)
+    while named[-1] != new.version and not failed:
+        time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert set(named) == {first, new.version}
