@@ -161,6 +161,8 @@ class FeedbackSettings(_Section):
 
     record: bool = True
     """Keep every list that is recommended, so that feedback can be read, and learnt from, against what was shown."""
+    exploration: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of a list's places that are drawn, likelier items more often, to learn about what is seldom shown."""
     burst_seconds: Weight = 1.0
     """The same feedback again within so many seconds, without an event_id of its own, is a repetition."""
     pushback: Weight = 2.0

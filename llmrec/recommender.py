@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
 from llmrec.errors import ConfigError, DataError, LlmrecError, ScoringError, StoreError
@@ -24,7 +26,7 @@ from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.models import Encoder, LanguageModel
 from llmrec.parts import Parts
-from llmrec.ranking import FusedRanker, PromptLibrary
+from llmrec.ranking import FusedRanker, PromptLibrary, explored
 from llmrec.records import (
     AttributeValue,
     Event,
@@ -391,25 +393,31 @@ class Recommender:
         retrieved = time.perf_counter()
         ranking = self._parts.fused(live, catalogue, llm).order(history, retrieval, catalogue.items, context)
         seconds = {"retrieval": retrieved - start, "ranking": time.perf_counter() - retrieved}
+        number, drawn = uuid.uuid4(), self.settings.feedback.exploration
+        items = diversified(ranking.items, catalogue.index, mixed, len(ranking.items) if drawn else n)
+        propensities: tuple[float, ...] = ()
+        if drawn:
+            items, propensities = explored(items, n, drawn, np.random.default_rng(number.int))
         answer = Recommendation(
-            id=uuid.uuid4().hex,
+            id=number.hex,
             user_id=user_id,
             release=live.release.version,
-            items=diversified(ranking.items, catalogue.index, mixed, n),
+            items=items,
             trace=replace(
                 ranking.trace,
                 seconds=seconds,
-                notes=ranking.trace.notes + _notes(history, mixed),
+                notes=ranking.trace.notes + _notes(history, mixed, drawn),
                 attention=retrieval.attention,
             ),
             fallback=ranking.fallback,
         )
-        return self._recorded(answer, last) if self.settings.feedback.record else answer
+        shown = Shown.of(answer, last, propensities)
+        return self._recorded(answer, shown) if self.settings.feedback.record else answer
 
-    def _recorded(self, answer: Recommendation, last_sequence: int) -> Recommendation:
+    def _recorded(self, answer: Recommendation, shown: Shown) -> Recommendation:
         """Keep what is shown; where it cannot be kept, the answer says so and is given all the same."""
         try:
-            self.store.shown.keep(Shown.of(answer, last_sequence))
+            self.store.shown.keep(shown)
         except StoreError as error:
             _logger.warning("a recommendation was not kept: %s", error)
             note = "it was not kept, so feedback cannot be read against it"
@@ -522,6 +530,8 @@ def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:
     return {section: dict(keys) for section, keys in given.items()}
 
 
-def _notes(history: History, diversity: float) -> tuple[str, ...]:
+def _notes(history: History, diversity: float, drawn: float) -> tuple[str, ...]:
     mixed = (f"ordered for variety too (diversity {diversity:g}), not by score alone",) if diversity else ()
+    if drawn:
+        mixed = (*mixed, f"{drawn:.0%} of the places are drawn, to learn about what is seldom shown")
     return mixed if history.known else (*mixed, "the user has no history")

@@ -6,7 +6,7 @@ Ids are strings. Times are aware and in UTC. `score` is in log-odds and is the s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -387,11 +387,19 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class ShownItem:
-    """One place of a list that was recommended: the item, its score and what that is the sum of."""
+    """One place of a list that was recommended.
+
+    Args:
+        item_id: The item.
+        score: Its score.
+        parts: What that is the sum of.
+        propensity: The chance that the place would hold it, given the places above; None: nothing was left to chance.
+    """
 
     item_id: str
     score: float
     parts: Mapping[str, float]
+    propensity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,8 +425,9 @@ class Shown:
     items: tuple[ShownItem, ...]
 
     @classmethod
-    def of(cls, answer: Recommendation, last_sequence: int) -> Shown:
-        """What is kept of an answer."""
+    def of(cls, answer: Recommendation, last_sequence: int, propensities: Sequence[float] = ()) -> Shown:
+        """What is kept of an answer; with the propensity of each place, where some were drawn."""
+        chances = propensities or (None,) * len(answer.items)
         return cls(
             answer.id,
             str(answer.user_id),
@@ -426,7 +435,10 @@ class Shown:
             answer.trace.prompt_fingerprint,
             datetime.now(UTC),
             last_sequence,
-            tuple(ShownItem(one.item.item_id, one.score, dict(one.parts)) for one in answer.items),
+            tuple(
+                ShownItem(one.item.item_id, one.score, dict(one.parts), chance)
+                for one, chance in zip(answer.items, chances, strict=True)
+            ),
         )
 
 

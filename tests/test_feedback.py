@@ -159,3 +159,21 @@ def test_a_user_who_is_forgotten_is_gone_and_the_next_fit_begins_without_them(
     assert main(["forget", "bob", "-w", str(shop.workspace.root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["events"] == 3
     assert main(["forget", "bob", "-w", str(shop.workspace.root)]) == 2
+
+
+def test_drawn_places_are_kept_with_their_propensities(tmp_path: Path) -> None:
+    with open_shop(tmp_path / "shop") as rec:
+        rec.fit()
+        root = rec.workspace.root
+    parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel()}
+    with Recommender.open(root, {"feedback": {"exploration": 0.5}}, **parts) as rec:
+        orders = set()
+        for _ in range(10):
+            answer = rec.recommend("ann", 3, llm=False, filter_seen=False)
+            shown = rec.store.shown.get(answer.id)
+            assert shown is not None
+            assert [one.item_id for one in shown.items] == [one.item.item_id for one in answer.items]
+            assert all(one.propensity is not None and 0 < one.propensity <= 1 for one in shown.items)
+            assert any("places are drawn" in note for note in answer.trace.notes)
+            orders.add(tuple(one.item_id for one in shown.items))
+        assert len(orders) > 1

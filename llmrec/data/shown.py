@@ -29,7 +29,7 @@ class ShownLists:
 
     def keep(self, shown: Shown) -> None:
         """Keep a list; one that is kept already stays as it is."""
-        items = [[one.item_id, one.score, dict(one.parts)] for one in shown.items]
+        items = [[one.item_id, one.score, dict(one.parts), one.propensity] for one in shown.items]
         row = {
             "recommendation_id": shown.recommendation_id,
             "user_id": shown.user_id,
@@ -72,5 +72,5 @@ class ShownLists:
 
 
 def _shown(row: Row[Any]) -> Shown:
-    items = tuple(ShownItem(item_id, score, parts) for item_id, score, parts in json.loads(row.items))
+    items = tuple(ShownItem(*place) for place in json.loads(row.items))
     return Shown(row.recommendation_id, row.user_id, row.release, row.prompt, row.time, row.last_sequence, items)

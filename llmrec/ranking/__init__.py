@@ -1,6 +1,7 @@
 """From candidates to an order: prompts, the language model's opinion, fusion."""
 
 from llmrec.ranking.calibration import HeldOutRequest, judge
+from llmrec.ranking.exploration import explored
 from llmrec.ranking.fused import FusedRanker, Ranking
 from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
 from llmrec.ranking.prompts import PromptLibrary
@@ -17,6 +18,7 @@ __all__ = [
     "Ranker",
     "Ranking",
     "SharedPrompt",
+    "explored",
     "fit_fusion",
     "judge",
 ]
