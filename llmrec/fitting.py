@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -82,14 +83,14 @@ class TrainedRanker:
         parts: The adapter's files in the release.
         metrics: How its training went.
         calibration_lists: On so many held-out lists it is weighed at least: an opinion that is worth it.
-        spent: Files that an interrupted training would go on from.
+        requests: The held-out requests that it is weighed on; None: all there are.
     """
 
     ranker: Ranker | None
     parts: Mapping[str, bytes] = field(default_factory=dict)
     metrics: Mapping[str, object] = field(default_factory=dict)
     calibration_lists: int = 0
-    spent: tuple[Path, ...] = ()
+    requests: tuple[HeldOutRequest, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +143,21 @@ class Fit:
             parts |= {**fitted.trained.encoder.to_parts(), **fitted.evidence.to_parts()}
         parts |= trained.parts
         parts["fusion.json"] = self._fusion(fitted, trained).to_dict()
-        release = releases.create(parts, self._manifest(prompt, snapshot, fitted, trained))
-        for path in (self.checkpoint, self._interrupted, *trained.spent):
+        return releases.create(parts, self._manifest(prompt, snapshot, fitted, trained))
+
+    def tidy(self, *, trained: bool) -> None:
+        """Remove what an interrupted run would go on from, once the release is safe.
+
+        Args:
+            trained: Whether an adapter was trained too: then of that as well.
+        """
+        for path in (self.checkpoint, self._interrupted):
             path.unlink(missing_ok=True)
-        return release
+        for path in self.checkpoint.parent.glob("*") if trained else ():
+            if path.is_file():
+                path.unlink()
+            elif path.name != "board":
+                shutil.rmtree(path)
 
     def retriever(self, snapshot: int, previous: FittedEncoder | None) -> FittedRetriever:
         """Train the encoder and weigh the evidence.
@@ -166,7 +178,8 @@ class Fit:
         # No text encoder: who is asked about here has a history.
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
         retriever = Retriever(self.catalogue, space, cold)
-        requests = judge(self._held_out(fitted.held_out if fitted else None), retriever, retrieval.candidates)
+        held_out = self._held_out(fitted.held_out if fitted else None, snapshot)
+        requests = judge(held_out, retriever, retrieval.candidates)
         evidence = None
         if fitted:
             requests, evidence = _evidence(behaviour, fitted, requests, retriever)
@@ -228,7 +241,8 @@ class Fit:
         return event.is_taking and self._may_know(event) and (event.sequence or 0) <= snapshot
 
     def _fusion(self, fitted: FittedRetriever, trained: TrainedRanker) -> Fusion:
-        hits = [request for request in fitted.requests if request.taken is not None]
+        requests = fitted.requests if trained.requests is None else trained.requests
+        hits = [request for request in requests if request.taken is not None]
         asked = hits
         if trained.ranker is not None:
             some = hits[: max(self.settings.fit.calibration_users, trained.calibration_lists)]
@@ -237,23 +251,26 @@ class Fit:
         return fit_fusion(
             [request.judged() for request in asked],
             [request.judged() for request in hits],
-            requests=len(fitted.requests),
+            requests=len(requests),
             prior_retrieval=fitted.prior_weight,
         )
 
-    def _held_out(self, held_out: Sequence[str] | None) -> Iterator[History]:
+    def _held_out(self, held_out: Sequence[str] | None, snapshot: int) -> Iterator[History]:
         """Histories of a sample of users whose newest event is on a wanted item that a request could have offered.
 
         Args:
             held_out: The users whose newest event the encoder has not seen; None: there is no encoder.
+            snapshot: The last event to know of.
         """
         user_ids = self.store.users_with_history(2) if held_out is None else list(held_out)
         random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret
         for user_id in user_ids[:_HELD_OUT_USERS]:
             history = self.history(user_id)
             # Items may have come after the catalogue was read.
-            events = tuple(event for event in history.events if self._may_know(event))
-            if self.foretells(events):
+            events = tuple(
+                event for event in history.events if self._may_know(event) and (event.sequence or 0) <= snapshot
+            )
+            if self.foretells(events) and (history.user is None or history.user.teaches):
                 later = len(history.events) - len(events)
                 seen = history.seen - (items_of(history.events) - items_of(events))
                 yield History(history.user, events, seen, history.known - later)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from llmrec.config import Settings
 from llmrec.data import Store
-from llmrec.errors import ModelError, NotFittedError, ReleaseError
+from llmrec.errors import ModelError, NotFittedError, ReleaseError, ScoringError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker
 from llmrec.records import AttributeValue
@@ -145,10 +145,15 @@ class Parts:
 
     def _swapped(self, live: Live, version: str) -> Live:
         with self._loading:
+            # Another thread may have been first, or another release is meant by now.
+            if self._live is not None and self._live.release.version != live.release.version:
+                return self._live
             try:
                 release = self._releases.get(version)
                 self.check(release)
                 live = self._live = self._load(release)
+            except ScoringError as error:  # the model is busy: the next request tries again
+                _logger.warning("%s stays live for now: %s", live.release.version, error)
             except (ReleaseError, ModelError) as error:
                 self._refused = version
                 _logger.error("%s stays live, because %s cannot be used: %s", live.release.version, version, error)
@@ -236,6 +241,8 @@ class Parts:
                 for old in list(self._rankers)[:-_RELEASES]:
                     if self._rankers.pop(old).model is not base.model:
                         base.model.remove_adapter(old)
+            else:
+                self._rankers[version] = self._rankers.pop(version)  # the latest used are kept
             return self._rankers[version]
 
     def prompt(self) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import ConfigError, DataError, LlmrecError, ScoringError, StoreError
+from llmrec.errors import BusyError, ConfigError, DataError, LlmrecError, ScoringError, StoreError
 from llmrec.explaining import gather, score_drops, word
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
@@ -240,8 +240,10 @@ class Recommender:
 
         Raises:
             DataError: Nothing is known of the user.
+            BusyError: A fit, import or retrain is running.
         """
-        gone = self.store.forget(user_id_of(user_id))
+        with self.workspace.locked("forget"):  # a fit that is running has read what they did
+            gone = self.store.forget(user_id_of(user_id))
         if not any(gone.values()):
             raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
         return gone
@@ -311,19 +313,22 @@ class Recommender:
             EmptyCatalogueError: There is no item.
             BusyError: A fit, import or retrain is running.
         """
-        return self.releases.promote(self.make_release("fit", progress=progress).version)
+        return self.make_release("fit", lambda release: self.releases.promote(release.version), progress=progress)
 
     def make_release(
         self,
         purpose: str,
+        settle: Callable[[Release], object],
         train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
         *,
         progress: bool | None = None,
     ) -> Release:
-        """Fit everything and write a release that is not live yet; `llmrec.learning` trains an adapter for it.
+        """Fit everything and write a release; `llmrec.learning` trains an adapter for it.
 
         Args:
             purpose: Why the workspace is locked.
+            settle: Decides whether it goes live, while the workspace is still locked. Where it fails, what the next
+                run goes on from is kept.
             train: Trains an adapter over the retriever, from events up to a sequence; None: none.
             progress: Show bars; None: when standard error is a terminal.
 
@@ -343,7 +348,10 @@ class Recommender:
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
             )
-            return fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder(), train)
+            release = fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder(), train)
+            settle(release)
+            fit.tidy(trained=train is not None)
+            return release
 
     # --- answering --------------------------------------------------------------------------------------------------
 
@@ -418,7 +426,7 @@ class Recommender:
         """Keep what is shown; where it cannot be kept, the answer says so and is given all the same."""
         try:
             self.store.shown.keep(shown)
-        except StoreError as error:
+        except (StoreError, BusyError) as error:
             _logger.warning("a recommendation was not kept: %s", error)
             note = "it was not kept, so feedback cannot be read against it"
             return replace(answer, trace=replace(answer.trace, notes=(*answer.trace.notes, note)))

@@ -295,7 +295,11 @@ class Store:
         """A stored event that this one says again."""
         assert event.timestamp is not None
         near = timedelta(seconds=burst)
-        same = [events.c[name].is_not_distinct_from(getattr(event, name)) for name in (*_CONTENT, "recommendation_id")]
+        content = {name: getattr(event, name) for name in (*_CONTENT, "recommendation_id")}
+        # Not IS NOT DISTINCT FROM, for which PostgreSQL takes no index.
+        same = [
+            events.c[name].is_(None) if value is None else events.c[name] == value for name, value in content.items()
+        ]
         around = events.c.time.between(event.timestamp - near, event.timestamp + near)
         row = connection.execute(select(events).where(*same, around).limit(1)).one_or_none()
         return None if row is None else _event(row)

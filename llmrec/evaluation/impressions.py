@@ -114,10 +114,11 @@ def stored_outcomes(store: Store, releases: Iterable[Release]) -> dict[str, Rele
             known = first_shown.get(event.recommendation_id, event.timestamp)
             first_shown[event.recommendation_id] = min(known, event.timestamp)
 
+    kept = {shown.recommendation_id: shown.release for shown in store.shown}
+
     def release_of(recommendation: str) -> str:
-        shown = store.shown.get(recommendation)
-        if shown is not None:
-            return shown.release
+        if recommendation in kept:
+            return kept[recommendation]
         moment = first_shown.get(recommendation)
         before = [version for created, version in made if moment is not None and created <= moment]
         return before[-1] if before else UNKNOWN

@@ -6,18 +6,22 @@ serving uses the first one. This is the cross-fitting of Chernozhukov et al. (20
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
 
 from llmrec.fitting import Fit, FittedRetriever, items_of
 from llmrec.learning.transcripts import wordless
 from llmrec.ranking import HeldOutRequest, judge
 from llmrec.records import Event, History, User
 
-__all__ = ["CrossFit", "cross_fit", "crossfit_checkpoint"]
+__all__ = ["CrossFit", "cross_fit", "newest_first"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class CrossFit:
     asked: int
 
 
-def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: int) -> CrossFit:
+def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: int, most: int) -> CrossFit:
     """Fit a retriever without each user's last events, and ask it before each of them.
 
     Args:
@@ -41,28 +45,51 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
         served: It; the events that its requests are about are for validation, and are not asked about here.
         snapshot: The last event to learn from.
         lists_per_user: How many events of a user are held out at most, and no more than half of what they took.
+        most: How many lists are wanted; twice as many are asked for, the users' newest, because some miss the answer.
     """
     held = {one.before.user.user_id for one in served.requests if one.before.user}
     if served.trained is not None:
         held |= set(served.trained.held_out)
-    users = [list(events) for _, events in groupby(fit.store.events_by_user(), key=attrgetter("user_id"))]
-    known = [[one for one in events if _is_known(fit, one, snapshot)] for events in users]
     silent = {user.user_id for user in fit.store.users() if not user.teaches}
-    known = [events for events in known if events and events[0].user_id not in silent]
-    usable = [_without_newest(events) if events[0].user_id in held else events for events in known]
-    firsts = [_first_held(events, lists_per_user) for events in usable]
+    events = (one for one in fit.store.events_by_user() if one.user_id not in silent and _is_known(fit, one, snapshot))
+    known = [list(of_user) for _, of_user in groupby(events, key=attrgetter("user_id"))]
+    usable = [_without_newest(of_user) if of_user[0].user_id in held else of_user for of_user in known]
+    firsts = [_first_held(of_user, lists_per_user) for of_user in usable]
     # A served request's answer is hidden from the second retriever too: it lies behind what is.
-    hidden = {
-        one.sequence for events, first in zip(known, firsts, strict=True) for one in events[first:] if one.sequence
-    }
+    hidden = {one.sequence for of_user, first in zip(known, firsts, strict=True) for one in of_user[first:]}
     # Not warm: the live encoder has seen the answers.
-    cross = replace(fit, hidden=frozenset(hidden), checkpoint=crossfit_checkpoint(fit))
-    retriever = cross.retriever(snapshot, previous=None).retriever
-    histories = [
-        history for events, first in zip(usable, firsts, strict=True) for history in _histories(fit, events, first)
+    hidden_sequences = frozenset(sequence for sequence in hidden if sequence is not None)
+    cross = replace(fit, hidden=hidden_sequences, checkpoint=crossfit_checkpoint(fit))
+    fitted = cross.retriever(snapshot, previous=None)
+    ends = [
+        (of_user, end)
+        for of_user, first in zip(usable, firsts, strict=True)
+        for end in range(first + 1, len(of_user) + 1)
+        if of_user[end - 1].text is None and fit.foretells(of_user[:end])
     ]
-    requests = judge(histories, retriever, fit.settings.retrieval.candidates)
-    return CrossFit(tuple(one for one in requests if one.taken is not None), len(requests))
+    ages = newest_first([of_user[0].user_id for of_user, _ in ends])
+    wanted = [end for end, age in zip(ends, ages, strict=True) if age < _deepest(ages, 2 * most)]
+    bar = tqdm(wanted, desc="asking before each choice", unit="list", disable=not fit.progress)
+    histories = (_history(fit, of_user, end) for of_user, end in bar)
+    requests = judge(histories, fitted.retriever, fit.settings.retrieval.candidates)
+    hits = (one.weighed(fitted.prior_weight) for one in requests if one.taken is not None)
+    return CrossFit(tuple(hits), len(requests))
+
+
+def newest_first(user_ids: Sequence[str]) -> list[int]:
+    """How many later ones of the same user there are, for each."""
+    later: Counter[str] = Counter()
+    ages = []
+    for user_id in reversed(user_ids):
+        ages.append(later[user_id])
+        later[user_id] += 1
+    return ages[::-1]
+
+
+def _deepest(ages: Sequence[int], most: int) -> int:
+    """The age up to which there are at most so many, and one of each user at least."""
+    counts = np.cumsum(np.bincount(np.asarray(ages, dtype=np.int64), minlength=1))
+    return max(1, int(np.searchsorted(counts, most, side="right")))
 
 
 def crossfit_checkpoint(fit: Fit) -> Path:
@@ -92,12 +119,9 @@ def _places(events: Sequence[Event]) -> list[int]:
     return [place for place, event in enumerate(events) if event.is_taking]
 
 
-def _histories(fit: Fit, events: Sequence[Event], first: int) -> Iterator[History]:
-    """The history up to each event that is foretold, that one included."""
-    longest = fit.settings.retrieval.history_events
-    for end in range(first + 1, len(events) + 1):
-        if events[end - 1].text is None and fit.foretells(events[:end]):
-            user_id = events[0].user_id
-            user = fit.store.user(user_id) or User(user_id)
-            behaviour = tuple(wordless(events[:end]))
-            yield History(user, behaviour[-longest - 1 :], items_of(events[:end]), len(behaviour))
+def _history(fit: Fit, events: Sequence[Event], end: int) -> History:
+    """The history up to an event that is foretold, that one included; free text is not learnt from."""
+    user_id, longest = events[0].user_id, fit.settings.retrieval.history_events
+    behaviour = tuple(wordless(events[:end]))
+    user = fit.store.user(user_id) or User(user_id)
+    return History(user, behaviour[-longest - 1 :], items_of(events[:end]), len(behaviour))

@@ -3,7 +3,7 @@
 Both answer the same requests, whose newest event is the answer. Where the champion was made before that event it
 answers with all of its own parts; else with its language model and weights on the challenger's lists, which come from
 counts without the answer. The challenger passes if its N@10 is higher and chance alone would seldom make it so
-(sign-flip test, one-sided), and if no item takes places that nothing has earned it.
+(sign-flip test, one-sided), and if no item comes onto many more lists than before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from llmrec.errors import ScoringError
 from llmrec.evaluation.uncertainty import Comparison, paired
-from llmrec.fitting import items_of
 from llmrec.ranking import FusedRanker, HeldOutRequest
 from llmrec.recommender import Recommender
 from llmrec.records import History
@@ -32,9 +31,9 @@ __all__ = ["Verdict", "judge_release"]
 _CUTOFF = 10
 _CHANCE = 0.05
 """How seldom an equal challenger may pass."""
-_EXPOSURE_FACTOR = 3.0
-_EXPOSURE_FREE = 0.05
-"""An item's share of all places that needs no earning."""
+_EXPOSURE_USERS = 50
+_EXPOSURE_FREE = 0.2
+"""An item may be on so many lists, and on so many more than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Verdict:
         reason: Why, or why not.
         users: How many requests both answered.
         comparison: Of N@10, challenger less champion; None: there was no champion.
-        exposed: Items whose share of the places grew too much, with both shares.
+        exposed: Items that came onto too many more lists, with the share of the lists before and after.
     """
 
     passed: bool
@@ -62,13 +61,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What one release answered: the quality of each list, and how often each item was among the first."""
+    """What one release answered: the quality of each list, and how many of some lists had each item among the first."""
 
     ndcg: NDArray[np.float64]
     places: Counter[str]
+    lists: int
 
     def share(self, item_id: str) -> float:
-        return self.places[item_id] / max(1, self.places.total())
+        return self.places[item_id] / max(1, self.lists)
 
 
 def judge_release(
@@ -92,7 +92,7 @@ def judge_release(
         return Verdict(passed=True, reason="there was no release before", users=0)
     if not requests:
         return Verdict(passed=False, reason="there is no held-out request to compare on", users=0)
-    known = int(champion.manifest["data"]["last_sequence"])
+    known = _known_to(champion)
     fused = rec.answering(challenger.version)[1]
     new = _answers([(one, _given(one)) for one in requests], fused, rec, progress=progress)
     retriever, fused = rec.answering(champion.version)
@@ -102,7 +102,7 @@ def judge_release(
     exposed = tuple(
         (item_id, old.share(item_id), new.share(item_id))
         for item_id in sorted(new.places)
-        if new.share(item_id) > max(_EXPOSURE_FREE, _EXPOSURE_FACTOR * old.share(item_id))
+        if new.share(item_id) > _EXPOSURE_FREE + old.share(item_id)
     )
     return _verdict(compared, len(requests), exposed)
 
@@ -112,14 +112,20 @@ def _verdict(compared: Comparison, users: int, exposed: tuple[tuple[str, float, 
     told = f"N@{_CUTOFF} on {users} held-out requests {difference:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}]"
     if exposed:
         item_id, before, after = exposed[0]
-        reason = f"item {item_id!r} would take {after:.0%} of the first places instead of {before:.0%}; {told}"
+        reason = f"item {item_id!r} would be on {after:.0%} of the lists instead of {before:.0%}; {told}"
         return Verdict(passed=False, reason=reason, users=users, comparison=compared, exposed=exposed)
     passed = difference > 0 and chance <= 2 * _CHANCE
     verdict = "better than the champion" if passed else "not shown to be better than the champion"
     return Verdict(passed=passed, reason=f"{verdict}: {told}", users=users, comparison=compared)
 
 
-def _is_new(request: HeldOutRequest, known: int) -> bool:
+def _known_to(release: Release) -> float:
+    """The last event it may have learnt from; that of one made elsewhere is another store's."""
+    here = "made" not in release.manifest
+    return float(release.manifest.get("data", {}).get("last_sequence", math.inf)) if here else math.inf
+
+
+def _is_new(request: HeldOutRequest, known: float) -> bool:
     """Whether the answer came after the champion was made."""
     return (request.answer.sequence or 0) > known
 
@@ -129,8 +135,7 @@ def _given(request: HeldOutRequest) -> Retrieval:
 
 
 def _own(request: HeldOutRequest, retriever: Retriever) -> Retrieval:
-    before = request.before
-    return retriever.retrieve(before, len(request.candidates), excluded=items_of(before.events))
+    return retriever.retrieve(request.before, len(request.candidates), excluded=request.excluded)
 
 
 def _answers(
@@ -138,15 +143,16 @@ def _answers(
 ) -> _Answers:
     ndcg, places = np.zeros(len(asked)), Counter[str]()
     items = rec.catalogue().items
+    lists = min(_EXPOSURE_USERS, len(asked))
     for place, (request, found) in enumerate(tqdm(asked, desc="comparing", unit="user", disable=not progress)):
         target = str(request.answer.item_id)
-        # Where the answer is no candidate, its place needs no language model.
         has_it = any(one.item.item_id == target for one in found.candidates)
-        ranked = _ranked(fused if has_it else FusedRanker(fused.fusion, None), request.before, found, items)
-        places.update(ranked[:_CUTOFF])
-        if target in ranked[:_CUTOFF]:
-            ndcg[place] = 1 / math.log2(ranked.index(target) + 2)
-    return _Answers(ndcg, places)
+        # Of the others, whose place is 0 whatever the language model says, some show what it puts first.
+        if has_it or place < lists:
+            ranked = _ranked(fused, request.before, found, items)[:_CUTOFF]
+            places.update(ranked if place < lists else ())
+            ndcg[place] = 1 / math.log2(ranked.index(target) + 2) if target in ranked else 0.0
+    return _Answers(ndcg, places, lists)
 
 
 def _ranked(fused: FusedRanker, before: History, found: Retrieval, items: Any) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 from llmrec.config import Settings
 from llmrec.errors import DataError, ModelError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
-from llmrec.learning.crossfit import CrossFit, cross_fit, crossfit_checkpoint
+from llmrec.learning.crossfit import cross_fit, newest_first
 from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
 from llmrec.learning.lessons import Lessons, await_shared, share
 from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
@@ -22,6 +24,8 @@ from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.ranking import HeldOutRequest, Ranker
 
 __all__ = ["assist", "train_ranker"]
+
+_logger = logging.getLogger(__name__)
 
 _CHALLENGER = "challenger"
 _FEWEST = 8
@@ -43,18 +47,18 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
     if fit.ranker is None:
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
-    lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user)
+    lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
     shown = _from_transcripts(fit, snapshot, fitted)
-    taught = (*_newest(lists, wanted.most_lists), *shown)
-    validation = [request for request in fitted.requests if request.taken is not None][: wanted.validation_lists]
+    taught = (*_newest(lists.requests, wanted.most_lists), *shown)
+    hits = [request for request in fitted.requests if request.taken is not None]
+    # In log-odds, whatever the unit of the retriever's score.
+    validation = [request.weighed(fitted.prior_weight) for request in hits[: wanted.validation_lists]]
     if min(len(taught), len(validation)) < _FEWEST:
         raise DataError(
             f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
     training = _trained(fit, fit.ranker, taught, validation, directory)
-    adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
-    parts = {name: (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     about = {
         "lists": len(taught),
         "from_shown": len(shown),
@@ -62,10 +66,12 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
         "validation_lists": len(validation),
         **training.summary(),
     }
-    beside = (directory.with_suffix(suffix) for suffix in (".safetensors", ".lessons"))
-    spent = (crossfit_checkpoint(fit), *(directory / name for name in parts), *beside)
-    named = {f"adapter/{name}": data for name, data in parts.items()}
-    return TrainedRanker(adapted, named, {"adapter": about}, wanted.validation_lists, spent)
+    if not training.best_step:
+        _logger.warning("no adapter was better than none, so the release has none")
+        return TrainedRanker(fit.ranker, {}, {"adapter": about}, wanted.validation_lists)
+    adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
+    parts = {f"adapter/{name}": (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+    return TrainedRanker(adapted, parts, {"adapter": about}, wanted.validation_lists)
 
 
 def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[HeldOutRequest]:
@@ -87,18 +93,11 @@ def _chosen(request: HeldOutRequest) -> str:
     return request.candidates[request.taken].item.item_id
 
 
-def _newest(lists: CrossFit, most: int) -> tuple[HeldOutRequest, ...]:
+def _newest(requests: Sequence[HeldOutRequest], most: int) -> list[HeldOutRequest]:
     """At most so many lists: of each user the newest ones."""
-    left = len(lists.requests)
-    if left <= most:
-        return lists.requests
-    place_of: dict[str, int] = {}
-    ages = np.zeros(left, np.int64)
-    for place in range(left - 1, -1, -1):
-        key = _user_of(lists.requests[place])
-        ages[place] = place_of[key] = place_of.get(key, -1) + 1
-    kept = np.sort(np.argsort(ages, kind="stable")[:most])
-    return tuple(lists.requests[place] for place in kept)
+    ages = newest_first([_user_of(one) for one in requests])
+    kept = sorted(sorted(range(len(requests)), key=ages.__getitem__)[:most])
+    return [requests[place] for place in kept]
 
 
 def assist(settings: Settings, checkpoint: Path) -> None:
@@ -111,7 +110,8 @@ def assist(settings: Settings, checkpoint: Path) -> None:
     directory = checkpoint.with_name("adapter")
     learner = _learner(settings)
     try:
-        train_adapter(learner, await_shared(directory.with_suffix(".lessons")), _options(settings))
+        lessons = await_shared(directory.with_suffix(".lessons"))
+        train_adapter(learner, lessons, _options(settings), checkpoint=directory.with_suffix(".safetensors"))
     finally:
         learner.close()
 
@@ -133,7 +133,7 @@ def _trained(
     lessons = Lessons(
         epoch,
         [whole_example(request, ranker, items) for request in validation],
-        identity=f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of([*taught, *validation])}",
+        identity=_identity(fit, ranker, [*taught, *validation]),
     )
     share(lessons, wanted.epochs, directory.with_suffix(".lessons"))
     shutil.rmtree(directory, ignore_errors=True)
@@ -152,6 +152,12 @@ def _trained(
     finally:
         learner.close()
     return training
+
+
+def _identity(fit: Fit, ranker: Ranker, requests: Sequence[HeldOutRequest]) -> str:
+    """What a checkpoint must share to be gone on from: base, prompts, lists and settings."""
+    settings = fit.settings.model_dump_json(include={"models", "ranking", "learning"})
+    return f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of(requests)}/{settings}"
 
 
 def _learner(settings: Settings) -> LoraLearner:

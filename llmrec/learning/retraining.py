@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import Any
 
+from llmrec.errors import ModelError, ReleaseError
 from llmrec.files import replace_file
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.gate import Verdict, judge_release
@@ -16,6 +18,8 @@ from llmrec.recommender import Recommender
 from llmrec.releases import Release
 
 __all__ = ["Retraining", "retrain"]
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +76,40 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
     if is_helper():
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
-    champion = rec.releases.champion()
-    held_out: list[HeldOutRequest] = []
+    champion = _champion(rec)
+    gate: list[HeldOutRequest] = []
+    verdicts: list[Verdict] = []
 
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
-        held_out.extend(fitted.requests[: fit.settings.learning.gate_users])
-        return train_ranker(fit, fitted, snapshot)
+        # What the gate asks about has chosen neither the adapter nor the weights.
+        asked = min(fit.settings.learning.gate_users, len(fitted.requests) // 2)
+        rest, kept = fitted.requests[asked:], fitted.requests[:asked]
+        gate.extend(kept)
+        return replace(train_ranker(fit, replace(fitted, requests=rest), snapshot), requests=rest)
 
-    release = rec.make_release("retrain", train, progress=progress)
-    verdict = judge_release(rec, release, champion, held_out, progress=bool(progress))
-    report = rec.workspace.root / "reports" / f"{release.version.replace('/', '-')}.json"
-    report.parent.mkdir(exist_ok=True)
-    replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
-    if verdict.passed:
-        rec.releases.promote(release.version)
-    return Retraining(release, verdict)
+    def settle(release: Release) -> None:
+        verdict = judge_release(rec, release, champion, gate, progress=bool(progress))
+        if verdict.passed and rec.store.alias("rank") != (champion.version if champion else rec.store.alias("rank")):
+            verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
+        report = rec.workspace.root / "reports" / f"{release.version.replace('/', '-')}.json"
+        report.parent.mkdir(exist_ok=True)
+        replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
+        if verdict.passed:
+            rec.releases.promote(release.version)
+        verdicts.append(verdict)
+
+    release = rec.make_release("retrain", settle, train, progress=progress)
+    return Retraining(release, verdicts[0])
+
+
+def _champion(rec: Recommender) -> Release | None:
+    """The release to beat, found out before hours of training; None where it cannot, or must not, go on answering."""
+    champion = rec.releases.champion()
+    if champion is None or champion.made_before(rec.store.last_forgotten()):
+        return None
+    try:
+        rec.answering(champion.version)
+    except (ReleaseError, ModelError) as error:
+        _logger.warning("%s cannot answer any more, so it is not compared with: %s", champion.version, error)
+        return None
+    return champion

@@ -196,7 +196,10 @@ class _Run:
         if epoch != self.epoch:
             self.epoch, self.examples = epoch, self.lessons.epoch(epoch)
         order = np.random.default_rng([self.options.seed, epoch]).permutation(len(self.examples))
-        return [self.examples[one] for one in order[place * self.options.trees : (place + 1) * self.options.trees]]
+        # Each epoch draws other items, so it may have a tree more or less than the first.
+        places = np.arange(place * self.options.trees, (place + 1) * self.options.trees)
+        last = len(self.examples) if epoch == 0 else places[-1] + 1
+        return [self.examples[order[one % len(order)]] for one in places[places < last]]
 
     def _step(self) -> None:
         """One step of the optimizer.

@@ -62,7 +62,8 @@ def transcripts(
         if user is None or not user.teaches:
             continue
         before = _history(store, user, shown, longest)
-        for item_id in dict.fromkeys(str(event.item_id) for event in chosen):
+        last_word = {str(event.item_id): _is_choice(event) for event in answers.get(shown.recommendation_id, ())}
+        for item_id in dict.fromkeys(str(event.item_id) for event in chosen if last_word[str(event.item_id)]):
             request = _request(shown, answers[shown.recommendation_id], item_id, before, items)
             if request is not None and (user.user_id, item_id) not in asked:
                 asked.add((user.user_id, item_id))

@@ -25,6 +25,7 @@ class HeldOutRequest:
         answer: That event.
         candidates: What the retriever proposed.
         taken: The place of the event's item among them, or None.
+        excluded: What the retriever left out.
         llm: What the language model said of each, once it was asked.
     """
 
@@ -32,6 +33,7 @@ class HeldOutRequest:
     answer: Event
     candidates: tuple[Candidate, ...]
     taken: int | None
+    excluded: frozenset[str] = frozenset()
     llm: NDArray[np.float32] | None = None
 
     def asked(self, ranker: Ranker, catalogue: Catalogue) -> HeldOutRequest:
@@ -46,6 +48,12 @@ class HeldOutRequest:
         candidates = tuple(Candidate(self.candidates[place].item, float(scores[place])) for place in order)
         return replace(self, candidates=candidates, taken=None if self.taken is None else order.index(self.taken))
 
+    def weighed(self, weight: float) -> HeldOutRequest:
+        """The same with scores of so many times the size."""
+        if weight == 1.0:
+            return self
+        return replace(self, candidates=tuple(Candidate(one.item, weight * one.score) for one in self.candidates))
+
     def judged(self) -> JudgedList:
         """The scores alone; only for a request whose item was among the candidates."""
         assert self.taken is not None
@@ -59,8 +67,8 @@ def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[He
     for history in histories:
         before = History(history.user, history.events[:-1], known=history.known - 1)
         target = history.events[-1].item_id
-        excluded = history.seen - {target}
+        excluded = history.seen - {str(target)}
         candidates = retriever.retrieve(before, k, excluded=excluded).candidates
         taken = next((place for place, one in enumerate(candidates) if one.item.item_id == target), None)
-        requests.append(HeldOutRequest(before, history.events[-1], candidates, taken))
+        requests.append(HeldOutRequest(before, history.events[-1], candidates, taken, excluded))
     return requests

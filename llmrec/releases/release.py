@@ -12,10 +12,10 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from llmrec.data import Store
@@ -170,6 +170,7 @@ class ReleaseStore:
         try:
             manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
             given = Release(str(manifest["version"]), directory, manifest)
+            _refuse_strange(manifest["files"], given.version)
             parts = {name: given.read(name) for name in manifest["files"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
             hint = "name a directory such as adapters/ml-100k"
@@ -199,7 +200,16 @@ class ReleaseStore:
             raise ReleaseError(f"the manifest of release {version} cannot be read: {error}", hint=_REPAIR) from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
             raise ReleaseError(f"the manifest of release {version} is damaged", hint=_REPAIR)
+        _refuse_strange(manifest["files"], version)
         return Release(version, directory, manifest)
+
+
+def _refuse_strange(names: Iterable[str], version: str) -> None:
+    """A part lies in its release's directory, at most one level down: no name may lead elsewhere."""
+    for name in names:
+        parts = PurePosixPath(name).parts
+        if not 1 <= len(parts) <= 2 or name.startswith(("/", ".")) or ".." in parts or "\\" in name or ":" in name:
+            raise ReleaseError(f"release {version} names a part {name!r}, which no release has", hint=_REPAIR)
 
 
 def _write(path: Path, content: object) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 import llmrec
 from llmrec.config import Settings
-from llmrec.errors import DataError
+from llmrec.errors import DataError, ReleaseError
 from llmrec.evaluation import EvaluationData, Report
 from llmrec.evaluation.description import describe_data
 from llmrec.evaluation.lineup import baselines
@@ -26,6 +27,12 @@ __all__ = ["FullStage", "full_report"]
 _ORDERS = ("retriever", "control", "llm", "fused")
 _PAIRS = [("fused", "control"), ("fused", "retriever"), ("fused", "llm"), ("control", "retriever")]
 _CUTOFFS = (5, 10, 20)
+_CODE = [
+    file.read_text(encoding="utf-8")
+    for room in ("learning", "retrieval")
+    for file in sorted(Path(str(files("llmrec").joinpath(room))).glob("*.py"))
+]
+"""What makes a release: one of other code is not measured as this code's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,8 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     """
     if data.texts is None:
         raise DataError("a language model needs items with titles", hint="name --items")
+    if stage.release is not None and not (stage.release / "manifest.json").is_file():
+        raise ReleaseError(f"{stage.release} holds no release", hint="name a directory such as adapters/ml-100k")
     data = data.by_id()
     split = _sampled(leave_one_out(data.interactions), stage.users)
     with ExitStack() as stack:
@@ -102,7 +111,9 @@ def _workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.R
     """A workspace that knows the training part alone."""
     training = training_interactions(split)
     settings = stage.settings.model_dump(mode="json", exclude={"store"})
-    root = stage.kept / f"workspace-{digest_of(training.sha256, settings, str(stage.release))}"
+    made = _CODE if stage.release is None else (stage.release / "manifest.json").read_text(encoding="utf-8")
+    about = [repr(list(data.items)), repr(list(data.users))]
+    root = stage.kept / f"workspace-{digest_of(training.sha256, settings, about, made)}"
     filled = root / "filled"
     if filled.exists():
         return llmrec.Recommender.open(root, stage.settings)
@@ -110,7 +121,8 @@ def _workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.R
     make = llmrec.Recommender.open if exists else llmrec.Recommender.create
     rec = make(root, stage.settings)
     rec.add_users(data.users)
-    rec.add_items(data.items)
+    known = set(data.interactions.item_ids)
+    rec.add_items(item for item in data.items if item.item_id in known)
     if not any(rec.store.events_by_user()):
         rec.add_events(events_of(training))
     filled.touch()

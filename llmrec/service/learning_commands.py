@@ -94,27 +94,28 @@ def _list(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson =
 
 
 @_releases_app.command()
-def promote(version: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def promote(context: typer.Context, version: str, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Make a release live.
 
     Example: llmrec releases promote rank/0002 -w shop
     """
-    with opened(workspace) as rec:
-        _say_live(rec.releases.promote(version), as_json=as_json)
+    with opened(_meant(context, workspace)) as rec:
+        _say_live(rec.releases.promote(version), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
-def rollback(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def rollback(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Make the release live again that was live before.
 
     Example: llmrec releases rollback -w shop
     """
-    with opened(workspace) as rec:
-        _say_live(rec.releases.rollback(), as_json=as_json)
+    with opened(_meant(context, workspace)) as rec:
+        _say_live(rec.releases.rollback(), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
 def install(
+    context: typer.Context,
     directory: Annotated[Path, typer.Argument(help="Holds a release, such as adapters/ml-100k.")],
     workspace: Workspace = HERE,
     as_json: AsJson = False,
@@ -123,8 +124,19 @@ def install(
 
     Example: llmrec releases install adapters/ml-100k -w demo-ml-100k
     """
-    with opened(workspace) as rec:
-        _say_live(rec.install(directory), as_json=as_json)
+    with opened(_meant(context, workspace)) as rec:
+        _say_live(rec.install(directory), as_json=_is_json(context, as_json))
+
+
+def _meant(context: typer.Context, workspace: Path) -> Path:
+    """`releases -w DIR promote` means the same as `releases promote -w DIR`."""
+    assert context.parent is not None
+    given: Path = context.parent.params["workspace"]
+    return given if workspace == HERE else workspace
+
+
+def _is_json(context: typer.Context, as_json: bool) -> bool:
+    return as_json or bool(context.parent and context.parent.params["as_json"])
 
 
 def _say_live(release: Release, *, as_json: bool) -> None:

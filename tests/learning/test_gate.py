@@ -109,6 +109,7 @@ def test_an_item_that_takes_places_without_having_earned_them_is_refused(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CUTOFF", 1)
+    monkeypatch.setattr(module, "_EXPOSURE_FREE", 0.1)
     requests = requests_of(courses)
     good, real = variant(courses, retrieval_weight=1.0, llm_weight=0.01), module._ranked
     pushed = variant(courses, retrieval_weight=1.0, llm_weight=0.02)
@@ -122,7 +123,7 @@ def test_an_item_that_takes_places_without_having_earned_them_is_refused(
     monkeypatch.setattr(module, "_ranked", pushing)
     verdict = judge_release(courses, pushed, good, requests)
     assert not verdict.passed
-    assert "item 's3' would take" in verdict.reason
+    assert "item 's3' would be on" in verdict.reason
     assert [one[0] for one in verdict.exposed] == ["s3"]
 
 

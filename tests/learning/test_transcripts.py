@@ -123,7 +123,7 @@ def test_who_does_not_want_it_is_not_learnt_from(shop: Recommender) -> None:
     assert {str(one.before.user and one.before.user.user_id) for one in lists_of(shop)} == {"bob"}
     fit = fit_of(shop)
     assert "ann" not in {events[0].user_id for events in fit._behaviour(fit.snapshot())}
-    lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5)
+    lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5, 1_000)
     assert "ann" not in {str(one.before.user and one.before.user.user_id) for one in lists.requests}
     ranker = shop._parts.ranker()
     said = ranker.shared(shop.history("ann"), {item.item_id: item for item in shop.items()}).ids
@@ -138,7 +138,7 @@ def test_free_text_is_not_learnt_from(shop: Recommender) -> None:
     (request,) = lists_of(shop)
     assert all(event.text is None for event in request.before.events)
     fit = fit_of(shop)
-    lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5)
+    lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5, 1_000)
     assert lists.requests
     assert all(event.text is None for one in lists.requests for event in one.before.events)
 
