@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmrec.config import Settings
+from llmrec.parts import Live
+from llmrec.ranking import PromptLibrary
+from llmrec.releases import Release, shipped_release
 from llmrec.retrieval import FittedEncoder
 
 ADAPTERS = Path(__file__).parents[1] / "adapters"
@@ -25,6 +29,28 @@ def test_the_encoder_of_movielens_1m_loads_whole() -> None:
     state, attention = fitted.read(user, items)
     assert np.isfinite(state).all()
     assert attention.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_release_of_movielens_100k_is_whole_and_fits_what_is_asked_by_default() -> None:
+    home = shipped_release("ml-100k")
+    assert home == ADAPTERS / "ml-100k"
+    manifest = json.loads((home / "manifest.json").read_bytes())
+    release = Release(manifest["version"], home, manifest)
+    for name in manifest["files"]:
+        release.read(name)
+    assert {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()} == {
+        *manifest["files"],
+        "manifest.json",
+    }
+    assert Settings().models.language_model == manifest["base_model_name"]
+    assert manifest["prompt"] == f"{PromptLibrary().fingerprint('rank')}:0:32"
+    assert manifest["settings"]["ranking"]["history_tokens"] == Settings().ranking.history_tokens
+    live = Live.load(release)
+    assert live.encoder is not None
+    assert live.evidence is not None
+    assert live.fusion.llm_weight > 0
+    about = (ADAPTERS / "README.md").read_text(encoding="utf-8")
+    assert manifest["files"]["adapter/adapter_model.safetensors"][:8] in about
 
 
 def test_nothing_shipped_is_large() -> None:

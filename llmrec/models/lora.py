@@ -61,6 +61,7 @@ class LoraLearner(nn.Module):
         from peft import LoraConfig
 
         self.model = model
+        self._name = name
         self.reader = reader
         self._frame = frame
         layers = model.config.get_text_config().num_hidden_layers
@@ -126,6 +127,7 @@ class LoraLearner(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         replace_file(directory / WEIGHTS, save(tensors, metadata={"format": "pt"}))
         self._config.inference_mode = True
+        self._config.base_model_name_or_path = self._name  # transformers puts this machine's path there
         self._config.save_pretrained(str(directory))
         assert (directory / CONFIG).is_file()
 

@@ -108,6 +108,8 @@ def test_saved_and_loaded_it_gives_the_same_scores_and_the_base_is_untouched(
     np.testing.assert_allclose(adapted.score_trees(trees), spoken, atol=1e-4)
     assert np.abs(spoken - before).max() > 0.5
     assert {path.name for path in tmp_path.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    about = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert about["base_model_name_or_path"] == tiny.name
     in_bfloat16 = next(weight for name, weight in tiny.model.named_parameters() if "lora_B" in name)
     assert torch.equal(in_bfloat16, in_bfloat16.bfloat16().float())
 
