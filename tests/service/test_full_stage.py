@@ -21,7 +21,7 @@ from tests.tiny import tiny_base
 
 __all__ = ["tiny_base"]
 
-USERS, ITEMS = 40, 12
+USERS, ITEMS = 120, 12
 
 
 @pytest.fixture
