@@ -7,6 +7,7 @@ adapter away, and taking it out again leaves other weights than before.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from itertools import count
@@ -26,6 +27,10 @@ _LORA = re.compile(r"\.lora_[AB]\.weight$")
 _OUTSIDE = {"lm_head", "embed_tokens", "wte", "embed_out"}
 WRAPPED = "base_model.model."
 """What peft writes before the names of a model's weights."""
+
+
+# peft imports it where it is installed, and it warns of a kernel that nobody asked for.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 class Adapters:
