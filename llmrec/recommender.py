@@ -419,8 +419,9 @@ class Recommender:
             ),
             fallback=ranking.fallback,
         )
-        shown = Shown.of(answer, last, propensities)
-        return self._recorded(answer, shown) if self.settings.feedback.record else answer
+        if not self.settings.feedback.record:
+            return answer
+        return self._recorded(answer, Shown.of(answer, last, propensities))
 
     def _recorded(self, answer: Recommendation, shown: Shown) -> Recommendation:
         """Keep what is shown; where it cannot be kept, the answer says so and is given all the same."""

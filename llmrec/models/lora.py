@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ class LoraLearner(nn.Module):
 
     @torch.no_grad()
     def save(self, directory: Path) -> None:
-        """Round the adapter to bfloat16, here too, and write it as peft does, both files at once or none.
+        """Round the adapter to bfloat16, here too, and write it as peft does.
 
         Raises:
             ModelError: A weight is not a number.
@@ -144,8 +144,7 @@ class LoraLearner(nn.Module):
 
         kind = self.model.dtype
         if kind == torch.float32:
-            with nullcontext():
-                yield
+            yield
             return
         with torch.autocast(self.model.device.type, dtype=kind), disable_input_dtype_casting(self.model):
             yield
