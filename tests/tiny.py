@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -49,34 +53,58 @@ def tiny(tiny_base: Path) -> TransformersLM:
     return TransformersLM.load(resolve(str(tiny_base), "language-model"), device="cpu", dtype="float32")
 
 
-def launched(script: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """Two processes of `accelerate launch`, working together on the CPU."""
-    root = Path(__file__).parents[1]
-    with socket.socket() as free:
+def launched(script: Sequence[str], directory: Path, *, seconds: float = 240.0) -> list[int | None]:
+    """Run a script in two processes of `accelerate launch`, working together on the CPU, to their ends.
+
+    Args:
+        script: The script and its arguments.
+        directory: Where `0.err` and `1.err` keep what the processes write to their standard errors.
+        seconds: When both are ended.
+
+    Returns:
+        The exit codes; `None` for a process that had to be ended, be it that the other one failed and it waited.
+    """
+    with socket.socket() as free, contextlib.ExitStack() as files:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {
-        **os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-    }  # fmt: skip
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    # On CPUs the launcher starts processes through MPI alone, so each is started here with its rank.
-    return [
-        subprocess.Popen(
-            [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", *script],
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=root,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+        free.close()
+        started = [
+            _process(script, rank, port, files.enter_context((directory / f"{rank}.err").open("w")))
+            for rank in range(2)
+        ]
+        end = time.monotonic() + seconds
+        while None in (codes := [one.poll() for one in started]) and time.monotonic() < end:
+            if any(codes):
+                end = min(end, time.monotonic() + 20.0)
+            time.sleep(0.1)
+        for one in started:
+            # The launcher's own child is in its group, and would hold the port.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+    return codes
+
+
+def _process(script: Sequence[str], rank: int, port: int, errors: IO[str]) -> subprocess.Popen[str]:
+    """One process with its rank: on CPUs the launcher starts several of them through MPI alone."""
+    root = Path(__file__).parents[1]
+    # The launcher replaces the port of the environment by its own.
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--main_process_port", str(port)]
+    fixed = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    return subprocess.Popen(
+        [sys.executable, *launch, *fixed, *script],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(root),
+            "OMP_NUM_THREADS": "1",
+            "WORLD_SIZE": "2",
+            "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+        },
+        cwd=root,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )

@@ -184,6 +184,10 @@ class _Run:
         with torch.no_grad():
             for name, weight in self.state.best.items():
                 own[name].copy_(weight)
+        # The wrapped model goes before the process group: if its reducer held the group last, it would end the group's
+        # threads while it keeps the interpreter's lock, for which they may wait (pytorch/pytorch#56297).
+        self.model = self.learner
+        self.accelerator.free_memory()
         self.accelerator.end_training()
 
     def _is_over(self) -> bool:
