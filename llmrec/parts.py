@@ -10,12 +10,14 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from llmrec.chat import IntentModel, Understanding, read_examples
 from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import ModelError, NotFittedError, ReleaseError, ScoringError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
-from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker
+from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker, default_directory
 from llmrec.records import AttributeValue
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
@@ -32,6 +34,7 @@ from llmrec.retrieval import (
     UserGroup,
     relative_popularity,
 )
+from llmrec.words import WordsKeeper
 from llmrec.workspace import Workspace
 
 __all__ = ["Live", "Parts"]
@@ -115,6 +118,8 @@ class Parts:
         self._live: Live | None = None
         self._refused: str | None = None
         self._scorers: _Scorers | None = None
+        self._words: WordsKeeper | None = None
+        self._intents: IntentModel | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -223,7 +228,13 @@ class Parts:
             ModelError: The adapter cannot be loaded.
         """
         wanted = self._settings.feedback
-        pushback = Pushback(catalogue.index, wanted.pushback, wanted.half_life)
+        pushback = Pushback(
+            catalogue.index,
+            wanted.pushback,
+            wanted.half_life,
+            read=partial(self.words().opinion, catalogue.items, catalogue.version),
+            items=catalogue.items,
+        )
         if not (self._settings.ranking.enabled if llm is None else llm):
             return FusedRanker(live.fusion, None, pushback)
         live.release.require("base_model", self.ranker().model.sha256)
@@ -263,6 +274,23 @@ class Parts:
         except ReleaseError as error:
             _logger.warning("the live release cannot be built on, so the training begins anew: %s", error)
             return None
+
+    def understanding(self, catalogue: Catalogue) -> Understanding:
+        """Reads what people say in conversations about the catalogue."""
+        words = self.words()
+        with self._loading:
+            if self._intents is None:
+                examples = [one for path in words.files("intents.tsv") for one in read_examples(path)]
+                self._intents = IntentModel(examples, words.encoder)
+            return Understanding(words.vocabulary(catalogue.items, catalogue.version), self._intents)
+
+    def words(self) -> WordsKeeper:
+        """Reads comments, and the names in them."""
+        with self._loading:
+            if self._words is None:
+                own = self._workspace.prompts
+                self._words = WordsKeeper(self.text_encoder(), [default_directory(), *([own] if own else [])])
+            return self._words
 
     def text_encoder(self) -> Encoder:
         """Embeds item texts."""

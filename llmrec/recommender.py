@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from llmrec.chat import Chat, Understanding
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
 from llmrec.errors import BusyError, ConfigError, DataError, LlmrecError, ScoringError, StoreError
@@ -41,12 +42,16 @@ from llmrec.records import (
 from llmrec.releases import Release, ReleaseStore
 from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of, variety
 from llmrec.retrieval import Catalogue, Retriever, diversified
+from llmrec.words import Opinion
 from llmrec.workspace import Workspace
 
 __all__ = ["Recommender"]
 
 Context = Mapping[str, AttributeValue]
 _logger = logging.getLogger(__name__)
+
+_LIKE = 3
+"""Of so many times the items wanted, those most like a given one, a user's order is made."""
 
 SettingsLike = Settings | Mapping[str, Mapping[str, Any]] | None
 
@@ -229,6 +234,16 @@ class Recommender:
             f"the recommendation {event.recommendation_id} {wrong}", hint="leave recommendation_id out, or correct it"
         )
 
+    def take_back(self, user_id: str, event_ids: Sequence[str]) -> int:
+        """Delete some of a user's own events, as they wish; the next request does not know of them.
+
+        Returns:
+            How many there were. Where a release may have learnt from one, it is marked as after `forget`.
+        """
+        champion = self.releases.champion()
+        learnt = int(champion.manifest["data"]["last_sequence"]) if champion and "made" not in champion.manifest else 0
+        return self.store.take_back(user_id_of(user_id), list(event_ids), learnt=learnt)
+
     def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user for good: what is known of them, what they did, and what was recommended to them.
 
@@ -236,7 +251,7 @@ class Recommender:
         retraining begins without them.
 
         Returns:
-            How many events, recommendations and users were deleted.
+            How many events, recommendations, turns of conversations and users were deleted.
 
         Raises:
             DataError: Nothing is known of the user.
@@ -365,6 +380,8 @@ class Recommender:
         llm: bool | None = None,
         filter_seen: bool | None = None,
         diversity: float | None = None,
+        exclude: Iterable[str] = (),
+        like: str | None = None,
     ) -> Recommendation:
         """The n best items for a user, best first.
 
@@ -375,28 +392,35 @@ class Recommender:
             user_id: A user, stored or not.
             n: How many items; fewer come back where fewer are left.
             context: The situation in words, such as {"season": "winter"}; with a history it is for the prompt alone.
-            where: Attribute -> wanted value, or a list of which any one is wanted.
+            where: Attribute -> wanted value, or a list of which any one is wanted, or a mapping with some of "any" (a
+                list of these), "not" (what it may not be), "min" and "max".
             llm: Whether the language model ranks; None: as configured.
             filter_seen: Whether to leave out items the user has met; None: as configured.
             diversity: From 0, the order of the scores, to 1: how much variety counts in it; None: as configured.
+            exclude: Item ids to leave out.
+            like: An item; only those whose texts are nearest to its own are ranked, three times n of them.
 
         Raises:
             NotFittedError: There is no release yet.
             EmptyCatalogueError: There is no item.
+            UnknownItemError: There is no item `like`.
             ConfigError: No item has an attribute of `where`, or n or diversity is out of range.
         """
         n, wanted, context = how_many(n), conditions(where), situation(context)
+        left_out = frozenset(item_ids_of(exclude, "exclude"))
         mixed = variety(diversity, self.settings.retrieval.diversity)
         start = time.perf_counter()
         # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
         last, history = self.store.last_sequence(), self.history(user_id)
         live, catalogue = self._parts.live(), self.catalogue()
         seen = self.settings.retrieval.filter_seen if filter_seen is None else filter_seen
+        left_out |= history.seen | history.hidden if seen else history.hidden
+        among = None if wanted is None else catalogue.matching(wanted)
         retrieval = self._parts.retriever(live, catalogue, context).retrieve(
             history,
             max(n, self.settings.retrieval.candidates),
-            among=None if wanted is None else catalogue.matching(wanted),
-            excluded=history.seen | history.hidden if seen else history.hidden,
+            among=among if like is None else catalogue.nearest(like, _LIKE * n, among=among, excluded=left_out),
+            excluded=left_out,
         )
         retrieved = time.perf_counter()
         ranking = self._parts.fused(live, catalogue, llm).order(history, retrieval, catalogue.items, context)
@@ -509,6 +533,40 @@ class Recommender:
             ranking.trace, seconds=seconds, attention=retrieval.attention, notes=ranking.trace.notes + notes
         )
         return Explanation(user_id, item, text, evidence, trace)
+
+    # --- conversation -----------------------------------------------------------------------------------------------
+
+    def chat(self, user_id: str, conversation_id: str | None = None, *, n: int = 5) -> Chat:
+        """A conversation with a user, which goes on where it was left.
+
+        Args:
+            user_id: A user, stored or not.
+            conversation_id: One of theirs, or a new one; None: a new one.
+            n: How many items a list has.
+        """
+        return Chat(
+            self,
+            user_id_of(user_id),
+            conversation_id or uuid.uuid4().hex,
+            read=self._understanding,
+            words=partial(self._parts.prompts.text, "chat"),
+            kept=self.store.turns,
+            n=how_many(n),
+        )
+
+    def opinion(self, text: str) -> Opinion:
+        """What a comment says: for or against, and of which values of the catalogue's attributes."""
+        catalogue = self.catalogue()
+        return self._parts.words().opinion(catalogue.items, catalogue.version, text)
+
+    def nearest(self, text: str) -> tuple[str, float] | None:
+        """The item whose text is nearest to a description, and the cosine of both vectors; None without items."""
+        (vector,) = self._parts.text_encoder().encode([text])
+        return next(iter(self.catalogue().index.search(vector, 1)), None)
+
+    def _understanding(self) -> tuple[Mapping[str, Item], Understanding]:
+        catalogue = self.catalogue()
+        return catalogue.items, self._parts.understanding(catalogue)
 
 
 def _may_hide(events: Sequence[Event]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+from llmrec.conditions import Condition
 from llmrec.errors import ConfigError, DataError
 from llmrec.records import AttributeValue, Event, User, checked_attributes
 
@@ -14,6 +16,7 @@ __all__ = ["conditions", "events_of", "how_many", "item_ids_of", "situation", "u
 
 _MOST = 1_000
 _ONE = (str, int, float, bool)
+_WORDS = {"any", "not", "min", "max"}
 
 
 def user_id_of(user_id: object) -> str:
@@ -58,8 +61,8 @@ def situation(context: object) -> Mapping[str, AttributeValue]:
     return checked_attributes({} if context is None else context, "context")
 
 
-def conditions(where: object) -> dict[str, list[object]] | None:
-    """Conditions on attributes: each a value, or several of which any one is wanted.
+def conditions(where: object) -> dict[str, Condition] | None:
+    """Conditions on attributes: each a value, or several of which any one is wanted, or what is not, or bounds.
 
     Raises:
         ConfigError: It is no mapping of such values.
@@ -68,7 +71,7 @@ def conditions(where: object) -> dict[str, list[object]] | None:
         return None
     if not isinstance(where, Mapping):
         raise ConfigError(f"where = {where!r} is not a mapping", hint='write where={"room": "garden"}')
-    return {str(name): _alternatives(name, value) for name, value in where.items()}
+    return {str(name): _condition(name, value) for name, value in where.items()}
 
 
 def item_ids_of(given: object, name: str) -> list[str]:
@@ -101,6 +104,29 @@ def events_of(history: object, user_id: str | None) -> tuple[Event, ...]:
 
 def _item_id(given: object) -> str:
     return item_ids_of([given], "history")[0]
+
+
+def _condition(name: object, value: object) -> Condition:
+    if isinstance(value, Condition):
+        return value
+    if not isinstance(value, Mapping):
+        return Condition.of(_alternatives(name, value))
+    unknown = set(value) - _WORDS
+    if unknown or not value:
+        raise ConfigError(
+            f"where: {name} has {', '.join(sorted(map(repr, unknown))) or 'no condition'}",
+            hint='write where={"year": {"min": 1990, "max": 1999}, "genres": {"any": ["Comedy"], "not": "War"}}',
+        )
+    least, most = (None if value.get(end) is None else _bound(name, value[end]) for end in ("min", "max"))
+    wanted = _alternatives(name, value["any"]) if "any" in value else None
+    return Condition.of(wanted, _alternatives(name, value["not"]) if "not" in value else (), least, most)
+
+
+def _bound(name: object, value: object) -> float:
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
+        raise ConfigError(f"where: {name} is bounded by {value!r}, which is no number", hint='write {"min": 1990}')
+    return plain
 
 
 def _alternatives(name: object, value: Any) -> list[object]:

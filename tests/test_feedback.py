@@ -142,7 +142,7 @@ def test_a_user_who_is_forgotten_is_gone_and_the_next_fit_begins_without_them(
     answer = shop.recommend("ann", 2, llm=False)
     shop.feedback(Event("ann", answer.items[0].item.item_id, "like", recommendation_id=answer.id))
     events, bobs = shop.store.counts()["events"], shop.store.events("bob")
-    assert shop.forget("ann") == {"events": 4, "recommendations": 1, "users": 1}
+    assert shop.forget("ann") == {"events": 4, "recommendations": 1, "turns": 0, "users": 1}
     assert shop.store.counts()["events"] == events - 4
     assert shop.store.user("ann") is None
     assert shop.store.shown.get(answer.id) is None

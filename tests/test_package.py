@@ -12,7 +12,7 @@ import llmrec
 PACKAGE = Path(llmrec.__file__).parent
 LAYERS = [
     ["errors"],
-    ["records", "files"],
+    ["records", "files", "conditions"],
     ["requests"],
     ["config"],
     ["downloads"],
@@ -20,8 +20,10 @@ LAYERS = [
     ["models", "data"],
     ["releases"],
     ["retrieval"],
+    ["words"],
     ["ranking"],
     ["explaining", "evaluation"],
+    ["chat"],
     ["fitting", "parts"],
     ["recommender"],
     ["learning"],
@@ -42,6 +44,7 @@ OWNERS = {
     "accelerate": {"learning/training.py", "learning/lessons.py"},
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
+    "rapidfuzz": {"words"},
 }
 
 

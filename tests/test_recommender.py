@@ -84,6 +84,7 @@ def test_a_new_item_is_recommended_without_a_fit(shop: Recommender) -> None:
 def test_conditions_and_options(shop: Recommender) -> None:
     assert set(ids(shop.recommend("ann", where={"room": "kitchen"}))) == {"pan", "pot", "knife", "board"}
     assert ids(shop.recommend("ann", where={"room": "garden"})) == ["gloves"]
+    assert ids(shop.recommend("ann", where={"room": {"not": ["Kitchen"]}})) == ["gloves"]
     assert set(ids(shop.recommend("ann", filter_seen=False))) == {item.item_id for item in shop_items()}
     with pytest.raises(ConfigError, match="colour"):
         shop.recommend("ann", where={"colour": "red"})
@@ -424,7 +425,19 @@ def test_numbers_and_values_of_numpy_and_pandas_are_taken(shop: Recommender) -> 
 
 
 @pytest.mark.parametrize(
-    "where", [["room"], "room", 5, {"room": {"a": 1}}, {"room": [["garden"]]}, {"room": lambda: 1}, {"room": None}]
+    "where",
+    [
+        ["room"],
+        "room",
+        5,
+        {"room": {"a": 1}},
+        {"room": [["garden"]]},
+        {"room": lambda: 1},
+        {"room": None},
+        {"room": {}},
+        {"room": {"min": "low"}},
+        {"room": {"not": {"garden"}, "nor": 1}},
+    ],
 )
 def test_conditions_that_are_none_are_refused(shop: Recommender, where: object) -> None:
     with pytest.raises(ConfigError, match="where"):

@@ -1,34 +1,55 @@
-"""Taking a user out of the store for good: the one exception to keeping every event."""
+"""Taking a user, or what they take back, out of the store for good: the one exception to keeping every event."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from llmrec.data.engine import insert_or_ignore
-from llmrec.data.schema import events, meta, recommendations, users
+from llmrec.data.schema import events, meta, recommendations, turns, users
 
-__all__ = ["forget", "last_forgotten"]
+__all__ = ["forget", "last_forgotten", "take_back"]
 
 _KEY = "last_forgotten"
 
 
 def forget(connection: Connection, user_id: str) -> dict[str, int]:
-    """Delete a user, what they did and what was recommended to them; the caller holds the write transaction.
+    """Delete a user, what they did and said and what was recommended to them; the caller holds the write transaction.
 
     Returns:
-        How many events, recommendations and users were deleted.
+        How many events, recommendations, turns of conversations and users were deleted.
     """
-    tables = {"events": events, "recommendations": recommendations, "users": users}
+    tables = {"events": events, "recommendations": recommendations, "turns": turns, "users": users}
     gone = {
         name: connection.execute(delete(table).where(table.c.user_id == user_id)).rowcount
         for name, table in tables.items()
     }
     if any(gone.values()):
-        connection.execute(insert_or_ignore(connection, meta).values(key=_KEY, value=""))
-        connection.execute(update(meta).where(meta.c.key == _KEY).values(value=datetime.now(UTC).isoformat()))
+        _note(connection)
     return gone
+
+
+def take_back(connection: Connection, user_id: str, event_ids: Sequence[str], learnt: int) -> int:
+    """Delete some events of a user, as they wish; the caller holds the write transaction.
+
+    Args:
+        connection: To the database.
+        user_id: Whose events.
+        event_ids: Which; those of others stay.
+        learnt: The newest event that a release may have learnt from; where an older one goes, that is noted.
+    """
+    wanted = (events.c.user_id == user_id, events.c.event_id.in_(event_ids))
+    oldest = connection.scalar(select(func.min(events.c.sequence)).where(*wanted))
+    if oldest is not None and oldest <= learnt:
+        _note(connection)
+    return int(connection.execute(delete(events).where(*wanted)).rowcount)
+
+
+def _note(connection: Connection) -> None:
+    connection.execute(insert_or_ignore(connection, meta).values(key=_KEY, value=""))
+    connection.execute(update(meta).where(meta.c.key == _KEY).values(value=datetime.now(UTC).isoformat()))
 
 
 def last_forgotten(connection: Connection) -> datetime | None:

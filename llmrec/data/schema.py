@@ -26,7 +26,19 @@ from sqlalchemy import (
 
 from llmrec.records import AttributeValue
 
-__all__ = ["Attributes", "Id", "Moment", "aliases", "events", "items", "meta", "metadata", "recommendations", "users"]
+__all__ = [
+    "Attributes",
+    "Id",
+    "Moment",
+    "aliases",
+    "events",
+    "items",
+    "meta",
+    "metadata",
+    "recommendations",
+    "turns",
+    "users",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -118,6 +130,21 @@ recommendations = Table(
     Column("last_sequence", BigInteger, nullable=False),
     Column("items", Text, nullable=False),
     Index("ix_recommendations_user", "user_id", "time"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("turn", _Sequence, primary_key=True, autoincrement=True),
+    Column("user_id", Id, ForeignKey("users.user_id"), nullable=False),
+    Column("conversation_id", Id, nullable=False),
+    Column("time", Moment, nullable=False),
+    Column("said", Text, nullable=False),
+    Column("answered", Text, nullable=False),
+    Column("actions", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Index("ix_turns_conversation", "user_id", "conversation_id", "turn"),
+    sqlite_autoincrement=True,
 )
 
 meta = Table(

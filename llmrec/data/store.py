@@ -18,11 +18,12 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
 
 from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
-from llmrec.data.forgetting import forget, last_forgotten
+from llmrec.data.forgetting import forget, last_forgotten, take_back
 from llmrec.data.items_version import read_items_version
 from llmrec.data.migrations import upgrade
 from llmrec.data.schema import aliases, events, items, users
 from llmrec.data.shown import ShownLists
+from llmrec.data.turns import Turns
 from llmrec.errors import ConflictError, DataError, UnknownItemError
 from llmrec.records import Event, Item, User
 
@@ -39,11 +40,13 @@ class Store:
 
     Attributes:
         shown: The lists that were recommended.
+        turns: What was said in conversations.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.shown = ShownLists(engine)
+        self.turns = Turns(engine)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -242,9 +245,23 @@ class Store:
     def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user, what they did and what was recommended to them; how many of each there were."""
         if not user_id.isprintable():
-            return {"events": 0, "recommendations": 0, "users": 0}
+            return {"events": 0, "recommendations": 0, "turns": 0, "users": 0}
         with writing(self.engine) as connection:
             return forget(connection, user_id)
+
+    def take_back(self, user_id: str, event_ids: Sequence[str], *, learnt: int = 0) -> int:
+        """Delete some events of a user, as they wish.
+
+        Args:
+            user_id: Whose events.
+            event_ids: Which; those of others stay.
+            learnt: The newest event that a release may have learnt from: where an older one goes, releases made before
+                are marked as after `forget`.
+        """
+        if not user_id.isprintable() or not event_ids:
+            return 0
+        with writing(self.engine) as connection:
+            return take_back(connection, user_id, event_ids, learnt)
 
     def last_forgotten(self) -> datetime | None:
         """When a user was deleted last, or None."""

@@ -4,7 +4,7 @@ from llmrec.ranking.calibration import HeldOutRequest, judge
 from llmrec.ranking.exploration import explored
 from llmrec.ranking.fused import FusedRanker, Ranking
 from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
-from llmrec.ranking.prompts import PromptLibrary
+from llmrec.ranking.prompts import PromptLibrary, default_directory
 from llmrec.ranking.pushback import Pushback
 from llmrec.ranking.ranker import Ranker, SharedPrompt
 
@@ -18,6 +18,7 @@ __all__ = [
     "Ranker",
     "Ranking",
     "SharedPrompt",
+    "default_directory",
     "explored",
     "fit_fusion",
     "judge",

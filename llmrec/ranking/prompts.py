@@ -85,6 +85,52 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
         ),
         "event": Block(_EVENT),
     },
+    "chat": {
+        "list": Block(
+            {
+                "titles": (["Rake", "Hose"],),
+                "similar": ("", "Rake"),
+                "more": _FLAG,
+                "constraints": ([], ["only garden"]),
+            },
+            (frozenset({"titles"}),),
+        ),
+        "nothing": Block({"constraints": ([], ["only garden", "price to 9"])}),
+        "done": Block({"actions": (["hid Rake"], ["hid Rake", "no garden"])}, (frozenset({"actions"}),)),
+        "taken_back": Block({"what": ("", "hid Rake")}),
+        "which": Block({"missing": ("", "7"), "shown": _FLAG}),
+        "guessed": Block({"title": ("Rake",)}, (frozenset({"title"}),)),
+        "unknown": Block({"subject": ("", "length"), "known": ([], ["room: garden, kitchen", "price"])}),
+        "why_not": Block(
+            {
+                "title": ("Rake",),
+                "place": ("", "3"),
+                "hidden": _FLAG,
+                "seen": _FLAG,
+                "against": ("", "only kitchen"),
+                "last": ("", "Hose"),
+                "gap": ("", "0.50"),
+                "parts": ("", "-0.50 from what you took before"),
+                "text": ("", "What spoke against it: you hid Hoe."),
+            },
+            (frozenset({"title"}),),
+        ),
+        "compare": Block(
+            {
+                "first": ("Rake",),
+                "second": ("Hose",),
+                "gap": ("0.50",),
+                "parts": ("", "+0.50 from what you took before"),
+                "shared": ("", "garden"),
+                "only_first": ("", "wood"),
+                "only_second": ("", "metal"),
+            },
+            (frozenset({"first"}), frozenset({"second"})),
+        ),
+        "profile": Block({"lines": ([], ["you hid Rake"])}),
+        "help": Block({"thanks": _FLAG, "example": ("garden",)}),
+        "other": Block({}),
+    },
 }
 """Task -> block -> what it is given."""
 

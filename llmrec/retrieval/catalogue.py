@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llmrec.conditions import Condition, values_of
 from llmrec.data import Store
 from llmrec.errors import ConfigError, EmptyCatalogueError, UnknownItemError
 from llmrec.models import Encoder
@@ -21,8 +22,8 @@ from llmrec.retrieval.index import IndexedItems, ItemIndex
 
 __all__ = ["Catalogue", "CatalogueKeeper", "Where"]
 
-Where = Mapping[str, Collection[object]]
-"""Attribute -> the values of which any one is wanted. Texts are compared without case."""
+Where = Mapping[str, Condition]
+"""Attribute -> what is wanted of it."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,11 +51,24 @@ class Catalogue:
             if name not in self.attribute_names:
                 known = ", ".join(self.attribute_names) or "none"
                 raise ConfigError(f"no item has the attribute {name!r}", hint=f"known attributes: {known}")
-        places = [self._places_with(name, _alternatives(value)) for name, value in where.items()]
+        places = [self._fulfilling(name, condition) for name, condition in where.items()]
         if not places:
             return list(self._ids)
         common = reduce(partial(np.intersect1d, assume_unique=True), places)
         return [self._ids[place] for place in common.tolist()]
+
+    def nearest(
+        self, item_id: str, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
+    ) -> list[str]:
+        """The k items whose texts are most like an item's, best first, itself apart.
+
+        Raises:
+            UnknownItemError: The store has never seen it.
+        """
+        self.require([item_id])
+        (vector,) = self.index.vectors_of([item_id])
+        found = self.index.search(vector, k, among=among, excluded={item_id, *excluded})
+        return [one for one, _ in found]
 
     @cached_property
     def _ids(self) -> tuple[str, ...]:
@@ -65,16 +79,21 @@ class Catalogue:
         """Attribute -> value -> places of the items that have it, for the attributes that were asked for."""
         return {}
 
-    def _places_with(self, name: str, values: set[object]) -> NDArray[np.int64]:
-        """Places of the items of which the attribute has one of the values, in their order."""
+    def _fulfilling(self, name: str, condition: Condition) -> NDArray[np.int64]:
+        """Places of the items of which the attribute fulfils the condition, in their order."""
         holders = self._holders.get(name) or self._holders.setdefault(name, self._find_holders(name))
-        found = [holders[value] for value in values if value in holders]
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
+        if condition.wanted is None and not condition.bounded:
+            places = np.arange(len(self._ids))
+        else:
+            wanted = holders if condition.wanted is None else [one for one in condition.wanted if one in holders]
+            places = _union(holders[one] for one in wanted if not condition.bounded or condition.bounds(one))
+        unwanted = _union(holders[one] for one in condition.unwanted if one in holders)
+        return np.setdiff1d(places, unwanted, assume_unique=True) if len(unwanted) else places
 
     def _find_holders(self, name: str) -> dict[object, list[int]]:
         holders: dict[object, list[int]] = {}
         for place, item in enumerate(self.items.values()):
-            for value in _alternatives(item.attributes.get(name)):
+            for value in values_of(item.attributes.get(name)):
                 holders.setdefault(value, []).append(place)
         return holders
 
@@ -152,6 +171,5 @@ class CatalogueKeeper:
         return known
 
 
-def _alternatives(value: object) -> set[object]:
-    values = value if isinstance(value, list | tuple | set) else () if value is None else (value,)
-    return {part.casefold() if isinstance(part, str) else part for part in values}
+def _union(places: Iterable[list[int]]) -> NDArray[np.int64]:
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *places]))

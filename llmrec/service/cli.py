@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +21,8 @@ import llmrec
 import llmrec.models
 from llmrec.config import FILE_NAME, Settings
 from llmrec.errors import BusyError, ConfigError, LlmrecError
-from llmrec.service import learning_commands
+from llmrec.requests import conditions
+from llmrec.service import chat_commands, learning_commands
 from llmrec.service.demo import run_demo
 from llmrec.service.doctor import examine
 from llmrec.service.options import (
@@ -62,8 +64,12 @@ app = typer.Typer(
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 learning_commands.add_to(app)
+chat_commands.add_to(app)
 
 _SHOWN_VALUES = 8
+_CONDITION = re.compile(r"([^!<>=]+)(!=|>=|<=|=)(.*)", re.DOTALL)
+_VALUES = {"=": "any", "!=": "not"}
+_BOUNDS = {">=": "min", "<=": "max"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -204,7 +210,8 @@ def recommend(
     user: str,
     n: Annotated[int, typer.Option("-n", help="How many items.")] = 10,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only items with this attribute; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only items like this; !=, >= and <= work too; repeatable."),
     ] = None,
     context: Context = None,
     llm: Annotated[bool | None, typer.Option(help="Let the language model rank.")] = None,
@@ -219,18 +226,18 @@ def recommend(
 
     Example: llmrec recommend 42 -n 5 --where genres=Comedy -w demo-ml-100k
     """
-    conditions = _where(where or ())
+    asked = _where(where or ())
     with opened(workspace) as rec:
         answer = rec.recommend(
             user,
             n,
-            where=conditions or None,
+            where=asked or None,
             context=_context(context),
             llm=llm,
             filter_seen=None if seen is None else not seen,
             diversity=diversity,
         )
-        empty = "" if answer.items else _why_empty(rec, conditions)
+        empty = "" if answer.items else _why_empty(rec, asked)
     if as_json:
         print_json(answer.to_dict())
         return
@@ -449,28 +456,44 @@ def _context(given: Sequence[str] | None) -> dict[str, str]:
     return _pairs(given, form="NAME=VALUE", example="season=winter")
 
 
-def _where(given: Sequence[str]) -> dict[str, list[object]]:
+def _where(given: Sequence[str]) -> dict[str, dict[str, object]]:
     """Conditions: values of one name are alternatives; what reads as a number or a truth value also matches those."""
-    wanted: dict[str, list[object]] = {}
+    wanted: dict[str, dict[str, Any]] = {}
     for one in given:
-        ((name, value),) = _pairs([one], form="NAME=VALUE", example="genres=Comedy").items()
-        wanted.setdefault(name, []).extend([value, *_typed(value)])
-    return wanted
+        found = _CONDITION.fullmatch(one)
+        if found is None:
+            raise ConfigError(
+                f"{one!r} is not NAME=VALUE", hint="write it like genres=Comedy, genres!=War or year>=1990"
+            )
+        name, sign, value = found.groups()
+        conditions = wanted.setdefault(name, {})
+        if sign in _VALUES:
+            conditions.setdefault(_VALUES[sign], []).extend([value, *_typed(value)])
+        else:
+            conditions[_BOUNDS[sign]] = (_typed(value) or [value])[0]
+    return dict(wanted)
 
 
-def _why_empty(rec: llmrec.Recommender, conditions: Mapping[str, Sequence[object]]) -> str:
+def _why_empty(rec: llmrec.Recommender, where: Mapping[str, Mapping[str, Any]]) -> str:
     """What left no item to recommend."""
-    catalogue = rec.catalogue()
-    if catalogue.matching(conditions):
-        fitting = " that fits --where" if conditions else ""
+    catalogue, wanted = rec.catalogue(), conditions(where) or {}
+    if catalogue.matching(wanted):
+        fitting = " that fits --where" if where else ""
         return f"every item{fitting} was seen or hidden (--seen includes them)."
-    alone = next((name for name in conditions if not catalogue.matching({name: conditions[name]})), None)
+    alone = next((name for name in wanted if not catalogue.matching({name: wanted[name]})), None)
     if alone is None:
         return "no item fits all of --where together."
     given = [item.attributes[alone] for item in catalogue.items.values() if alone in item.attributes]
     values = Counter(text for value in given for text in _texts(value)).most_common(_SHOWN_VALUES + 1)
     shown = ", ".join("…" if place == _SHOWN_VALUES else text for place, (text, _) in enumerate(values))
-    return f"no item fits --where {alone}={conditions[alone][0]}. Frequent values of {alone}: {shown}"
+    return f"no item fits --where {_said(alone, where[alone])}. Frequent values of {alone}: {shown}"
+
+
+def _said(name: str, conditions: Mapping[str, Any]) -> str:
+    """A condition as it was given."""
+    signs = {word: sign for sign, word in (_VALUES | _BOUNDS).items()}
+    word, value = next(iter(conditions.items()))
+    return f"{name}{signs[word]}{value[0] if isinstance(value, list) else value}"
 
 
 def _texts(value: object) -> list[str]:

@@ -161,7 +161,8 @@ def forget(user: str, workspace: Workspace = HERE, as_json: AsJson = False) -> N
     if as_json:
         print_json(gone)
     else:
-        say(f"deleted {gone['events']} events and {gone['recommendations']} recommendations of {user}")
+        told = ", ".join(f"{count} {name}" for name, count in gone.items() if name != "users")
+        say(f"deleted of {user}: {told}")
         say(f"Releases made before may have learnt from them. Next: {command('retrain', workspace)}")
 
 

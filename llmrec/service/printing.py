@@ -16,19 +16,24 @@ from llmrec.errors import ImportRefused, LlmrecError
 from llmrec.records import Event, Explanation, Item, RankedItem, Recommendation, in_words
 
 if TYPE_CHECKING:
+    from llmrec.chat import Reply
+    from llmrec.data.turns import Turn
     from llmrec.evaluation import Report
 
 __all__ = [
     "error_text",
     "print_error",
+    "print_evidence",
     "print_explanation",
     "print_history",
     "print_import",
     "print_json",
     "print_ranked",
     "print_recommendation",
+    "print_reply",
     "print_report",
     "print_table",
+    "print_turns",
     "say",
     "visible",
 ]
@@ -51,6 +56,25 @@ def say(message: str) -> None:
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_reply(reply: Reply) -> None:
+    """What a conversation answers."""
+    console = Console()
+    for line in reply.text.split("\n"):
+        console.print(visible(line), soft_wrap=True)
+    if reply.explanation is not None:
+        print_evidence(reply.explanation)
+    console.print()
+
+
+def print_turns(turns: Sequence[Turn]) -> None:
+    """What was said in conversations."""
+    console = Console()
+    for turn in turns:
+        console.print(visible(f"{turn.time:%Y-%m-%d %H:%M} > {turn.said}"), soft_wrap=True)
+        for line in turn.answered.split("\n"):
+            console.print(visible(f"    {line}"), soft_wrap=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
@@ -120,6 +144,12 @@ def print_explanation(explanation: Explanation) -> None:
     console = Console()
     # In a file or a pipe the paragraph is one line.
     console.print(visible(explanation.text), soft_wrap=not console.is_terminal)
+    print_evidence(explanation)
+
+
+def print_evidence(explanation: Explanation) -> None:
+    """The strongest events as bars."""
+    console = Console()
     shown = [one for one in explanation.evidence if one.kind == "event" and one.strength][:_SHOWN_EVIDENCE]
     longest = max((abs(one.strength) for one in shown), default=1.0)
     for one in shown:

@@ -29,7 +29,7 @@ def test_an_empty_database_is_brought_to_the_newest_revision(new_url: str) -> No
         assert current_revision(connection) is None
     engine.dispose()
     with Store.open(new_url) as store, reading(store.engine) as connection:
-        assert current_revision(connection) == "0002"
+        assert current_revision(connection) == "0003"
 
 
 def test_opening_again_keeps_what_is_stored(new_url: str) -> None:

@@ -1,0 +1,74 @@
+"""What is known of somebody, in words, each line with what it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from llmrec.chat.constraints import Constraints
+from llmrec.records import History, Item
+
+__all__ = ["profile_of"]
+
+_FEWEST = 3
+_MORE_THAN_USUAL = 1.3
+_TASTES = 3
+_LAST = 3
+
+
+def profile_of(history: History, items: Mapping[str, Item], constraints: Constraints) -> list[str]:
+    """Lines about a user: what was asked for, said, refused, taken, and what stands out in it."""
+    lines = [f"you asked for: {one}" for one in constraints.in_words()]
+    if history.user is not None and history.user.about:
+        lines.append("your data: " + "; ".join(f"{name} {value}" for name, value in history.user.about.items()))
+    for event in history.events:
+        item = items.get(event.item_id or "")
+        title = item.title if item else ""
+        if event.kind == "comment" and event.text:
+            lines.append(f"you said{f' of {title}' if title else ''}: “{event.text}”")
+        elif event.is_negative and title:
+            lines.append(f"you {'hid' if event.kind == 'hide' else 'turned down'} {title}")
+    return [*lines, *_tastes(history, items), *_taken(history, items)]
+
+
+def _tastes(history: History, items: Mapping[str, Item]) -> list[str]:
+    """Values that what they took has more often than the catalogue."""
+    taken = [items[str(event.item_id)] for event in history.events if event.is_taking and event.item_id in items]
+    own, usual = _shares(taken), _shares(list(items.values()))
+    counts = Counter(pair for item in taken for pair in _values(item))
+    found = [
+        (share / usual[pair], pair)
+        for pair, share in own.items()
+        if counts[pair] >= _FEWEST and share > _MORE_THAN_USUAL * usual[pair]
+    ]
+    return [
+        f"you take {value} {lift:.1f} times as often as it is in the catalogue ({counts[name, value]} of {len(taken)})"
+        for lift, (name, value) in sorted(found, reverse=True)[:_TASTES]
+    ]
+
+
+def _taken(history: History, items: Mapping[str, Item]) -> list[str]:
+    known = [event for event in history.events if event.is_taking and event.item_id in items]
+    if not known:
+        return []
+    rated = [event for event in known if event.kind == "rating"]
+    last = ", ".join(items[str(event.item_id)].title for event in known[: -_LAST - 1 : -1])
+    told = f"you took {len(known)} items, last {last}"
+    if rated:
+        mean = sum(event.value or 0.0 for event in rated) / len(rated)
+        told += f"; {len(rated)} of them with a rating, {mean:.1f} on average"
+    return [told]
+
+
+def _shares(items: list[Item]) -> dict[tuple[str, str], float]:
+    counts = Counter(pair for item in items for pair in _values(item))
+    return {pair: count / max(1, len(items)) for pair, count in counts.items()}
+
+
+def _values(item: Item) -> set[tuple[str, str]]:
+    return {
+        (name, value)
+        for name, given in item.attributes.items()
+        for value in (given if isinstance(given, tuple) else (given,))
+        if isinstance(value, str)
+    }

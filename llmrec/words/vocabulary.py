@@ -1,0 +1,349 @@
+"""What an utterance names: items of the catalogue, places on a list, values of attributes, bounds on numbers.
+
+Nothing is guessed by a model: titles and values are matched with the catalogue's own, letter by letter or with a slip
+of the pen (rapidfuzz); words for a value that the catalogue writes otherwise (“scary” for Horror) are found by the
+nearness of their vectors. A new catalogue brings its own vocabulary, whatever it is about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
+
+from llmrec.models import Encoder
+from llmrec.records import Item
+from llmrec.words.numbers import Bound, find_bounds, find_places, find_stars
+from llmrec.words.spans import Span, Token, tokens_of
+
+__all__ = ["Mentions", "Named", "Vocabulary"]
+
+_LONGEST_TITLE = 10
+_LONGEST_VALUE = 40
+_MOST_VALUES = 5_000
+_ALIKE = 87.0
+"""Of rapidfuzz's ratio, 0 to 100: a slip of the pen in a word of eight letters."""
+_NEAR = 0.6
+"""Cosine between the vectors of a word and of a value that it stands for."""
+_AHEAD = 0.1
+"""By so much it is nearer than to any other value."""
+_THINGS = frozenset(
+    {"movie", "film", "flick", "show", "series", "book", "novel", "song", "track", "music", "album", "product", "item",
+     "article", "game", "course", "recipe", "thing", "stuff", "title", "one", "classic", "list"}
+)  # fmt: skip
+"""What items are called: no value of theirs, whatever its vector is near to."""
+_ARTICLES = {"the", "a", "an"}
+_CUES = {"like", "about", "seen", "watched", "read", "liked", "loved", "hated", "enjoyed", "finished", "know", "hide",
+         "unhide", "remove", "drop", "rate", "for", "than", "or", "vs", "versus", "above", "below", "under", "over",
+         "as", "to", "of", "recommend", "suggest", "see", "in", "is", "are", "was", "why", "not", "and", "skipped",
+         "no", "does", "did", "pick"}  # fmt: skip
+_NEGATIONS = {"no", "not", "without", "nothing", "exclude", "except", "but", "never", "dont", "don't", "hate", "avoid",
+              "out", "stop", "less", "fewer", "isn't", "doesn't", "nor", "skip", "hates", "dislike",
+              "drop"}  # fmt: skip
+_AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
+_ALL_BUT = {"anything", "everything", "nothing", "all", "any"}
+_ENDS = {",", ";", ".", "!", "?", "and", "but", "then"}
+_FEW_WORDS = 2
+_NO_VALUES = frozenset({"all", "any", "none", "other", "yes", "no", "more", "less", "like", "one", "the", "it", "that"})
+"""Words of every sentence, whatever a catalogue may call so."""
+_BLANDEST = 3
+"""Letters: shorter words are never compared by sound or meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value of an attribute that an utterance names, and whether it is wanted."""
+
+    attribute: str
+    value: str
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What an utterance names, each in the order of the words.
+
+    Args:
+        subjects: Item ids, and places on the list: 1 for the first, -1 for the last.
+        values: Values of attributes.
+        bounds: On numbers.
+        stars: A rating.
+        masked: The utterance with stand-ins for what was found, so that intents are learnt for any catalogue.
+        clauses: The utterance cut where a sentence or a part of one ends, never within a name.
+    """
+
+    subjects: tuple[str | int, ...] = ()
+    values: tuple[Named, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    stars: float | None = None
+    masked: str = ""
+    clauses: tuple[str, ...] = ()
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it says what items should be like."""
+        return bool(self.values or self.bounds)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names of one catalogue.
+
+    Args:
+        items: The catalogue.
+        encoder: Embeds words; None: values are found by their letters alone.
+        ordinary: Words that commands are made of; a title of such words alone counts only where it is written as one.
+    """
+
+    items: Mapping[str, Item]
+    encoder: Encoder | None = None
+    ordinary: frozenset[str] = field(default=frozenset())
+
+    def read(self, text: str, shown: Sequence[str] = ()) -> Mentions:
+        """What an utterance names.
+
+        Args:
+            text: The utterance.
+            shown: The items on the list that the user looks at.
+        """
+        tokens = tokens_of(text)
+        found: list[Span] = []
+        found += find_stars(tokens, found)
+        found += [self._signed(tokens, one) for one in find_bounds(tokens, found)]
+        found += self._find_titles(tokens, found, shown)
+        found += find_places(tokens, found, titled=bool(found) and any(isinstance(one.what, str) for one in found))
+        found += self._find_values(tokens, found)
+        found.sort(key=lambda one: one.start)
+        stars = next((one.what for one in found if isinstance(one.what, float)), None)
+        return Mentions(
+            tuple(one.what for one in found if isinstance(one.what, str | int)),
+            tuple(one.what for one in found if isinstance(one.what, Named)),
+            tuple(one.what for one in found if isinstance(one.what, Bound)),
+            stars,
+            _masked(tokens, found),
+            _clauses(text, tokens, found),
+        )
+
+    @staticmethod
+    def _signed(tokens: Sequence[Token], span: Span) -> Span:
+        """A stretch of years may be unwanted as a whole: “nothing from the seventies”."""
+        bound = span.what
+        if not isinstance(bound, Bound) or None in (bound.least, bound.most) or _is_wanted(tokens, span.start):
+            return span
+        return replace(span, what=replace(bound, wanted=False))
+
+    # --- titles
+
+    @cached_property
+    def _titles(self) -> dict[str, list[str]]:
+        """Title without case, signs and a leading article -> the items of that title."""
+        titles: dict[str, list[str]] = {}
+        for item_id, item in self.items.items():
+            names = dict.fromkeys((_plain(item.title), _plain(re.sub(r"\(.*?\)", " ", item.title))))
+            for name in filter(None, names):
+                titles.setdefault(name, []).append(item_id)
+        return titles
+
+    def _find_titles(self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str]) -> list[Span]:
+        found: list[Span] = []
+        for length in range(min(_LONGEST_TITLE, len(tokens)), 0, -1):
+            for start in range(len(tokens) - length + 1):
+                span = Span(start, start + length)
+                if span.free((*taken, *found)) and (item_id := self._exact(tokens, span, shown)):
+                    found.append(Span(start, start + length, item_id))
+        if any(one.stop - one.start > 1 for one in found):
+            return found
+        alike = self._alike(tokens, taken, shown)
+        # Of “War of the Wrolds” the first word alone is the name of another.
+        longer = [one for one in alike if not found or one.stop - one.start > _FEW_WORDS]
+        return [*longer, *(one for one in found if one.free(longer))]
+
+    def _exact(self, tokens: Sequence[Token], span: Span, shown: Sequence[str]) -> str | None:
+        words = [token.word for token in tokens[span.start : span.stop]]
+        if not words[0].isalnum() or not words[-1].isalnum():
+            return None
+        name = _plain(" ".join(words))
+        item_ids = self._titles.get(name)
+        if _singular(name) in self._values and not tokens[span.start].capital:
+            return None  # “war films” are no wish for “The War”
+        if not item_ids or (len(words) > 1 and words[0] in _ARTICLES and _plain(" ".join(words[1:])) == ""):
+            return None
+        on_list = next((item_id for item_id in shown if item_id in item_ids), None)
+        if on_list is None and not self._is_meant(tokens, span):
+            return None
+        return on_list or item_ids[0]
+
+    def _is_meant(self, tokens: Sequence[Token], span: Span) -> bool:
+        """Whether words that are a title are meant as one: not “big” in “something big”."""
+        words = tokens[span.start : span.stop]
+        if span.quoted(tokens):
+            return True
+        content = [token.word for token in words if token.word not in _ARTICLES and token.word.isalnum()]
+        written = span.start > 0 and all(token.capital for token in words if token.word not in _ARTICLES)
+        if all(word in self.ordinary for word in content):
+            return written and not all(token.capital for token in tokens if token.word.isalpha())
+        before = tokens[span.start - 1].word if span.start else ""
+        alone = len(content) == 1 and len(words) == 1
+        return not alone or written or span.start == 0 or before in _CUES or before in _ARTICLES
+
+    def _alike(self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str]) -> list[Span]:
+        """The one title that some words come nearest to."""
+        best: tuple[float, Span] | None = None
+        for length in range(min(5, len(tokens)), 0, -1):
+            for start in range(len(tokens) - length + 1):
+                span = Span(start, start + length)
+                words = [token.word for token in tokens[start : start + length]]
+                if not span.free(taken) or not self._may_be_title(words):
+                    continue
+                near = process.extractOne(
+                    _plain(" ".join(words)), self._titles.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE
+                )
+                if near is not None and (best is None or near[1] > best[0]):
+                    item_ids = self._titles[near[0]]
+                    chosen = next((item_id for item_id in shown if item_id in item_ids), item_ids[0])
+                    best = (near[1], Span(start, start + length, chosen))
+        return [best[1]] if best else []
+
+    def _may_be_title(self, words: Sequence[str]) -> bool:
+        edges = (words[0], words[-1])
+        return (
+            all(word.isalnum() and word not in self.ordinary for word in edges)
+            and sum(map(len, words)) > 2 * _BLANDEST
+            and not (len(words) <= _FEW_WORDS and any(self._is_value(word) for word in words))
+        )
+
+    # --- values of attributes
+
+    @cached_property
+    def _values(self) -> dict[str, tuple[str, str]]:
+        """Value without case and plural -> attribute and value as the catalogue writes it."""
+        values: dict[str, tuple[str, str]] = {}
+        for item in self.items.values():
+            for name, given in item.attributes.items():
+                for value in given if isinstance(given, tuple) else (given,):
+                    if isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE and len(values) < _MOST_VALUES:
+                        values.setdefault(_singular(_plain(value)), (name, value))
+        return {value: named for value, named in values.items() if value and value not in _NO_VALUES}
+
+    @cached_property
+    def _value_vectors(self) -> NDArray[np.float32]:
+        assert self.encoder is not None
+        return self.encoder.encode([value for _, value in self._values.values()])
+
+    def _is_value(self, word: str) -> bool:
+        return _singular(word) in self._values
+
+    def _find_values(self, tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
+        found: list[Span] = []
+        for length in (3, 2, 1):
+            for start in range(len(tokens) - length + 1):
+                span = Span(start, start + length)
+                if not span.free((*taken, *found)):
+                    continue
+                named = self._values.get(
+                    _singular(_plain(" ".join(token.word for token in tokens[start : start + length])))
+                )
+                if named:
+                    found.append(Span(start, start + length, Named(*named, wanted=_is_wanted(tokens, start))))
+        return found + self._near_values(tokens, [*taken, *found])
+
+    def _near_values(self, tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
+        """Words that are misspelt, or mean the same."""
+        places = [
+            place
+            for place, token in enumerate(tokens)
+            if token.word.isalpha()
+            and len(token.word) > _BLANDEST
+            and token.word not in self.ordinary
+            and _singular(token.word) not in _THINGS
+            and Span(place, place + 1).free(taken)
+        ]
+        if not places or not self._values:
+            return []
+        found: list[Span] = []
+        others: list[Span] = []
+        for place in places:
+            word = _singular(tokens[place].word)
+            near = process.extractOne(word, self._values.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE - 2)
+            if near is not None:
+                found.append(self._valued(tokens, Span(place, place + 1), self._values[near[0]]))
+            else:
+                others.append(Span(place, place + 1))
+        return found + self._meant(tokens, others)
+
+    def _meant(self, tokens: Sequence[Token], spans: Sequence[Span]) -> list[Span]:
+        if self.encoder is None or not spans:
+            return []
+        pairs = [Span(one.start, two.stop) for one, two in pairwise(spans) if one.stop == two.start]
+        asked = [*pairs, *spans]
+        texts = [" ".join(token.word for token in tokens[one.start : one.stop]) for one in asked]
+        near = self.encoder.encode(texts) @ self._value_vectors.T
+        named = list(self._values.values())
+        found: list[Span] = []
+        for span, cosines in zip(asked, near, strict=True):
+            best = int(np.argmax(cosines))
+            second = np.partition(cosines, -2)[-2] if len(cosines) > 1 else -1.0
+            if cosines[best] >= _NEAR and cosines[best] - second >= _AHEAD and span.free(found):
+                found.append(self._valued(tokens, span, named[best]))
+        return found
+
+    def _valued(self, tokens: Sequence[Token], span: Span, named: tuple[str, str]) -> Span:
+        return Span(span.start, span.stop, Named(*named, wanted=_is_wanted(tokens, span.start)))
+
+
+def _is_wanted(tokens: Sequence[Token], start: int) -> bool:
+    """Whether the nearest word before that says so does."""
+    for token in reversed(tokens[max(0, start - 6) : start]):
+        if token.word in ",;.!?":
+            return True
+        if token.word in _NEGATIONS:
+            return False
+        if token.word in _AFFIRMATIONS and not _is_negated(tokens, token):
+            return True
+    return True
+
+
+def _is_negated(tokens: Sequence[Token], token: Token) -> bool:
+    place = tokens.index(token)
+    return any(one.word in _NEGATIONS - {"but"} for one in tokens[max(0, place - 2) : place])
+
+
+def _plain(title: str) -> str:
+    words = re.findall(r"\w+", title.casefold().replace("'", "").replace("\u2019", ""))
+    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _clauses(text: str, tokens: Sequence[Token], found: Sequence[Span]) -> tuple[str, ...]:
+    ends = [
+        place
+        for place, token in enumerate(tokens)
+        if token.word in _ENDS
+        and Span(place, place + 1).free(found)
+        and 0 < place < len(tokens) - 1
+        and not (token.word == "but" and tokens[place - 1].word in _ALL_BUT)
+    ]
+    starts = [0, *(place + 1 for place in ends)]
+    stops = [*ends, len(tokens)]
+    cut = [text[tokens[one].start : tokens[two - 1].stop] for one, two in zip(starts, stops, strict=True) if one < two]
+    return tuple(part.strip() for part in cut if any(letter.isalnum() for letter in part))
+
+
+def _masked(tokens: Sequence[Token], found: Sequence[Span]) -> str:
+    words, place = [], 0
+    for span in [*found, Span(len(tokens), len(tokens))]:
+        words += [token.word for token in tokens[place : span.start]]
+        words += [span.mask] if span.stop > span.start else []
+        place = span.stop
+    return " ".join(words)
