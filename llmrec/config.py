@@ -165,10 +165,12 @@ class FeedbackSettings(_Section):
     """The share of a list's places that are drawn, likelier items more often, to learn about what is seldom shown."""
     burst_seconds: Weight = 1.0
     """The same feedback again within so many seconds, without an event_id of its own, is a repetition."""
-    pushback: Weight = 2.0
+    pushback: Weight = 2.5
     """How far, in log-odds, what a user turned down pushes away an item like it at most; 0: not at all."""
     half_life: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Days after which that is half as strong."""
+    trend: Weight = 0.0
+    """How far, in log-odds, an item that became more common since the release is lifted at most; 0: not at all."""
 
 
 class LearningSettings(_Section):

@@ -241,7 +241,7 @@ class Recommender:
             How many there were. Where a release may have learnt from one, it is marked as after `forget`.
         """
         champion = self.releases.champion()
-        learnt = int(champion.manifest["data"]["last_sequence"]) if champion and "made" not in champion.manifest else 0
+        learnt = (champion.learnt or 0) if champion else 0
         return self.store.take_back(user_id_of(user_id), list(event_ids), learnt=learnt)
 
     def forget(self, user_id: str) -> dict[str, int]:
@@ -316,19 +316,24 @@ class Recommender:
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
-    def fit(self, *, progress: bool | None = None) -> Release:
+    def fit(self, *, anew: bool = False, progress: bool | None = None) -> Release:
         """Embed the items, train the sequence encoder, weigh the opinions, and make the new release live.
 
         An interrupted fit leaves the last release live, and the next one goes on from its checkpoint.
 
         Args:
+            anew: Train the encoder from nothing, not from the live release's.
             progress: Show bars; None: when standard error is a terminal.
 
         Raises:
             EmptyCatalogueError: There is no item.
             BusyError: A fit, import or retrain is running.
         """
-        return self.make_release("fit", lambda release: self.releases.promote(release.version), progress=progress)
+
+        def settle(release: Release) -> None:
+            self.releases.promote(release.version)
+
+        return self.make_release("fit", settle, anew=anew, progress=progress)
 
     def make_release(
         self,
@@ -336,6 +341,7 @@ class Recommender:
         settle: Callable[[Release], object],
         train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
         *,
+        anew: bool = False,
         progress: bool | None = None,
     ) -> Release:
         """Fit everything and write a release; `llmrec.learning` trains an adapter for it.
@@ -345,6 +351,7 @@ class Recommender:
             settle: Decides whether it goes live, while the workspace is still locked. Where it fails, what the next
                 run goes on from is kept.
             train: Trains an adapter over the retriever, from events up to a sequence; None: none.
+            anew: Train the encoder from nothing, not from the live release's.
             progress: Show bars; None: when standard error is a terminal.
 
         Raises:
@@ -363,7 +370,8 @@ class Recommender:
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
             )
-            release = fit.make(self.releases, self._parts.prompt(), self._parts.previous_encoder(), train)
+            previous = None if anew else self._parts.previous_encoder()
+            release = fit.make(self.releases, self._parts.prompt(), previous, train)
             settle(release)
             fit.tidy(trained=train is not None)
             return release
@@ -577,7 +585,7 @@ def _with_or_without_llm(
     why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
 ) -> tuple[list[float], tuple[str, ...]]:
     """How much the score falls without each event, and what to say of it; without the language model if it fails."""
-    without = FusedRanker(fused.fusion, None, fused.pushback)
+    without = FusedRanker(fused.fusion, None, fused.pushback, fused.trend)
     try:
         if failed is None:
             return why(fused), ()

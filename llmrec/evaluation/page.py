@@ -9,7 +9,7 @@ from html import escape
 from llmrec.evaluation.plots import draw_plots
 from llmrec.evaluation.report import Report
 
-__all__ = ["report_page"]
+__all__ = ["document", "figure", "report_page", "section"]
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -30,16 +30,21 @@ def report_page(report: Report) -> str:
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(report))}</p>",
         *(f"<p>{escape(note)}</p>" for note in report.notes),
-        _section("Systems", report.table()),
-        *(_figure(caption, svg) for caption, svg in draw_plots(report).items()),
-        _section("Differences on the same users", report.paired_table()),
-        _section("Slices", report.slice_table()),
-        _section("All metrics", report.metrics_table()),
-        _section("Shown and answered, by release", report.release_table()),
+        section("Systems", report.table()),
+        *(figure(caption, svg) for caption, svg in draw_plots(report).items()),
+        section("Differences on the same users", report.paired_table()),
+        section("Slices", report.slice_table()),
+        section("All metrics", report.metrics_table()),
+        section("Shown and answered, by release", report.release_table()),
         _facts("Data", report.data),
         _facts("Protocol", report.protocol),
         _facts("Machine", report.environment),
     ]
+    return document(title, body)
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """A page of parts that are HTML already."""
     return "\n".join((*_head(title), *body, "</body></html>", ""))
 
 
@@ -62,7 +67,8 @@ def _summary(report: Report) -> str:
     )
 
 
-def _section(title: str, table: tuple[Sequence[str], Sequence[Sequence[str]]]) -> str:
+def section(title: str, table: tuple[Sequence[str], Sequence[Sequence[str]]]) -> str:
+    """A heading and a table of columns and rows; empty where there is no row."""
     columns, rows = table
     if not rows:
         return ""
@@ -71,7 +77,8 @@ def _section(title: str, table: tuple[Sequence[str], Sequence[Sequence[str]]]) -
     return f"<h2>{escape(title)}</h2><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
 
 
-def _figure(caption: str, svg: bytes) -> str:
+def figure(caption: str, svg: bytes) -> str:
+    """A picture with its caption."""
     # As an image a picture cannot run anything, and its ids cannot meet those of another.
     data = b64encode(svg).decode()
     name = escape(caption)
@@ -79,4 +86,4 @@ def _figure(caption: str, svg: bytes) -> str:
 
 
 def _facts(title: str, facts: Mapping[str, object]) -> str:
-    return _section(title, (["", ""], [[str(name), str(value)] for name, value in facts.items()]))
+    return section(title, (["", ""], [[str(name), str(value)] for name, value in facts.items()]))

@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +16,7 @@ from llmrec.errors import MissingExtraError
 from llmrec.evaluation.report import Report
 from llmrec.evaluation.uncertainty import Interval
 
-__all__ = ["draw_plots", "require_plots"]
+__all__ = ["draw_plots", "picture", "require_plots"]
 
 _SETTINGS = {
     # Text stays text: the reader's fonts have signs that matplotlib's own does not.
@@ -42,13 +43,13 @@ def draw_plots(report: Report) -> dict[str, bytes]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    plots: Mapping[str, Callable[[Any, Report], None]] = {
+    plots: Mapping[str, Callable[..., None]] = {
         "Quality, with 95% intervals": _draw_metrics,
         f"{_SLICED} by slice": _draw_slices,
         "Recall by length of the list": _draw_curves,
         "Popularity of what is recommended": _draw_popularity,
     }
-    return {title: _svg(draw, report) for title, draw in plots.items()}
+    return {title: picture(partial(draw, report=report)) for title, draw in plots.items()}
 
 
 def require_plots() -> None:
@@ -61,7 +62,12 @@ def require_plots() -> None:
         raise MissingExtraError("matplotlib", extra="report", purpose="drawing the report's plots")
 
 
-def _svg(draw: Callable[[Any, Report], None], report: Report) -> bytes:
+def picture(draw: Callable[[Any], None]) -> bytes:
+    """What is drawn on matplotlib's axes, as SVG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         from matplotlib import rc_context
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -71,7 +77,7 @@ def _svg(draw: Callable[[Any, Report], None], report: Report) -> bytes:
     picture = io.BytesIO()
     with rc_context(_SETTINGS), _quiet():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
-        draw(figure.subplots(), report)
+        draw(figure.subplots())
         FigureCanvasSVG(figure).print_svg(picture, metadata={"Date": None})
     return picture.getvalue()
 

@@ -10,14 +10,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmrec.learning.export import Export, export_lists
+    from llmrec.learning.replay_report import replay_page, replay_table
+    from llmrec.learning.replaying import POLICIES, Replay, ReplayOptions, policies_of, replay
     from llmrec.learning.retraining import Retraining, retrain
 
-__all__ = ["Export", "Retraining", "export_lists", "retrain"]
+__all__ = [
+    "POLICIES",
+    "Export",
+    "Replay",
+    "ReplayOptions",
+    "Retraining",
+    "export_lists",
+    "policies_of",
+    "replay",
+    "replay_page",
+    "replay_table",
+    "retrain",
+]
 
-_HOMES = {"Export": "export", "export_lists": "export"}
+_HOMES = {
+    "Export": "export",
+    "export_lists": "export",
+    "replay_page": "replay_report",
+    "replay_table": "replay_report",
+    "Retraining": "retraining",
+    "retrain": "retraining",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'llmrec.learning' has no attribute {name!r}")
-    return getattr(import_module(f"llmrec.learning.{_HOMES.get(name, 'retraining')}"), name)
+    return getattr(import_module(f"llmrec.learning.{_HOMES.get(name, 'replaying')}"), name)

@@ -53,6 +53,11 @@ class Release:
             raise ReleaseError(f"{name} of release {self.version} was changed after it was made", hint=_REPAIR)
         return data
 
+    @property
+    def learnt(self) -> int | None:
+        """The last event of this store that it may have learnt from; None where it was made of another store's."""
+        return None if "made" in self.manifest else int(self.manifest.get("data", {}).get("last_sequence", 0))
+
     def made_before(self, moment: datetime | None) -> bool:
         """Whether it was made before a moment; False for None."""
         return moment is not None and datetime.fromisoformat(str(self.manifest["created"])) < moment

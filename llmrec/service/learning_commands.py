@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import llmrec.learning
+from llmrec.files import replace_file
 from llmrec.releases import Release
 from llmrec.service.options import HERE, AsJson, Workspace, command, opened
 from llmrec.service.printing import print_json, print_table, say
@@ -24,6 +25,7 @@ _learning_app = typer.Typer(no_args_is_help=True, help="What is learnt from what
 def add_to(app: typer.Typer) -> None:
     """Make the commands known to the program."""
     app.command()(retrain)
+    app.command()(replay)
     app.command()(forget)
     app.add_typer(_releases_app, name="releases")
     app.add_typer(_learning_app, name="learning")
@@ -48,6 +50,35 @@ def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
         say(f"Next: {command('releases', workspace)}")
     if not run.promoted:
         raise typer.Exit(EXIT_NOT_PASSED)
+
+
+def replay(
+    blocks: Annotated[int, typer.Option(help="How many blocks the log is cut into after the warm-up.")] = 5,
+    requests: Annotated[int, typer.Option(help="Of each block so many events are foretold.")] = 500,
+    warm_up: Annotated[float, typer.Option(help="The share of the events that the first release knows.")] = 0.5,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="frozen, online, anew, evolving or both; repeatable. Else all.")
+    ] = None,
+    llm: Annotated[bool, typer.Option(help="Let the language model rank.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the curves.")] = None,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Play the log again in time order: how good lists would have been, frozen or learning. Resumable.
+
+    Example: llmrec replay --blocks 5 --html replay.html -w shop
+    """
+    wanted = llmrec.learning.ReplayOptions(
+        blocks, requests, warm_up, policies=llmrec.learning.policies_of(policy or llmrec.learning.POLICIES), llm=llm
+    )
+    with opened(workspace) as rec:
+        played = llmrec.learning.replay(rec, rec.workspace.root / "replay", wanted, progress=True)
+    if html is not None:
+        replace_file(html, llmrec.learning.replay_page(played).encode())
+    if as_json:
+        print_json(played.to_dict())
+    else:
+        print_table(f"Replay of {played.events} events, N@10 by block", *llmrec.learning.replay_table(played))
 
 
 @_learning_app.command()

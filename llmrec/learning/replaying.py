@@ -1,0 +1,341 @@
+"""A log played again in time order, as the loop would have lived it, under several policies.
+
+The first events are what everybody knows. Then comes block after block: a policy answers requests of the block, each
+from what was known just before it; then it learns the block, or not. What a user really did next is what counts.
+
+- frozen: the first release answers to the end. What a user does still acts on their next request.
+- online: so does it here, and what became more common since lifts an item (`llmrec.ranking.trend`).
+- anew: after each block everything is fitted anew, on all events so far.
+- evolving: after each block the release is fitted on from the one before.
+- both: evolving, with what became more common since.
+
+Every policy has a workspace of its own below one directory, and each block's result is kept in a file, so that an
+interrupted replay goes on at its block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from llmrec.config import Settings
+from llmrec.errors import ConfigError, DataError
+from llmrec.evaluation.uncertainty import Comparison, Interval, intervals, paired
+from llmrec.files import replace_file
+from llmrec.ranking import FusedRanker, Trend
+from llmrec.recommender import Recommender
+from llmrec.records import Event, History, User
+
+__all__ = ["POLICIES", "BlockResult", "Replay", "ReplayOptions", "policies_of", "replay"]
+
+Policy = Literal["frozen", "online", "anew", "evolving", "both"]
+POLICIES: tuple[Policy, ...] = ("frozen", "online", "anew", "evolving", "both")
+
+_CUTOFF = 10
+_TREND = 1.0
+"""The largest effect, in log-odds, where a workspace's own setting is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How to play.
+
+    Args:
+        blocks: How many there are, of equally many events.
+        requests: Of each block so many events, drawn at random, are foretold.
+        warm_up: The share of the events that the first release is fitted on.
+        policies: Which.
+        seed: Of the draw.
+        llm: Whether the language model ranks.
+    """
+
+    blocks: int = 5
+    requests: int = 500
+    warm_up: float = 0.5
+    policies: tuple[Policy, ...] = POLICIES
+    seed: int = 0
+    llm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What a policy answered in a block, request by request.
+
+    Args:
+        ndcg: N@10 of the item that was taken next.
+        clicks: The share of the list's places whose items the user took in the rest of the block.
+        release: Which answered.
+    """
+
+    ndcg: list[float]
+    clicks: list[float]
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of it.
+
+    Args:
+        options: How it was played.
+        events: How many events there were.
+        blocks: Policy -> block -> result.
+    """
+
+    options: ReplayOptions
+    events: int
+    blocks: dict[str, list[BlockResult]]
+
+    def values(self, policy: str, metric: str, first: int = 0) -> np.ndarray:
+        """Of every request from a block on, float64 [requests]."""
+        return np.concatenate([np.array(getattr(one, metric)) for one in self.blocks[policy][first:]])
+
+    def curve(self, policy: str, metric: str) -> list[Interval]:
+        """Of each block the mean with its interval."""
+        return [intervals(np.array(getattr(one, metric))[:, None])[0] for one in self.blocks[policy]]
+
+    def over_frozen(self, policy: str, metric: str = "ndcg") -> Comparison:
+        """By how much a policy is better than frozen from the second block on."""
+        (compared,) = paired(self.values(policy, metric, 1)[:, None], self.values("frozen", metric, 1)[:, None])
+        return compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        others = [policy for policy in self.blocks if policy != "frozen"]
+        return {
+            "options": asdict(self.options),
+            "events": self.events,
+            "policies": {
+                policy: {metric: [one.to_dict() for one in self.curve(policy, metric)] for metric in ("ndcg", "clicks")}
+                | {"releases": [one.release for one in found]}
+                for policy, found in self.blocks.items()
+            },
+            "paired": {
+                f"{policy}-frozen": {
+                    metric: self.over_frozen(policy, metric).to_dict() for metric in ("ndcg", "clicks")
+                }
+                for policy in others
+                if "frozen" in self.blocks and self.options.blocks > 1
+            },
+        }
+
+
+def replay(
+    rec: Recommender, directory: Path, options: ReplayOptions | None = None, *, progress: bool = False
+) -> Replay:
+    """Play a workspace's log again under each policy.
+
+    Args:
+        rec: Holds the log; it is only read.
+        directory: Where the policies' workspaces and results are kept, by what was asked.
+        options: How.
+        progress: Show bars on a terminal.
+
+    Raises:
+        DataError: There are too few events, or some have no time.
+    """
+    wanted = options or ReplayOptions()
+    log = _log(rec, wanted)
+    stage = _Stage(rec, log, wanted, directory / _name(rec, log, wanted), progress)
+    return Replay(wanted, len(log), {policy: stage.play(policy) for policy in wanted.policies})
+
+
+def policies_of(names: Sequence[str]) -> tuple[Policy, ...]:
+    """Policies by their names, each once, in the order in which they are compared.
+
+    Raises:
+        ConfigError: There is no such policy.
+    """
+    unknown = sorted(set(names) - set(POLICIES))
+    if unknown:
+        raise ConfigError(f"there is no policy {unknown[0]!r}", hint=f"policies: {', '.join(POLICIES)}")
+    return tuple(policy for policy in POLICIES if policy in names)
+
+
+def _log(rec: Recommender, options: ReplayOptions) -> list[Event]:
+    """All events of users who may be learnt from, oldest first."""
+    silent = {user.user_id for user in rec.users() if not user.teaches}
+    events = [event for event in rec.store.events_by_user() if event.user_id not in silent and event.is_behaviour]
+    if any(event.timestamp is None for event in events):
+        raise DataError("some events have no time", hint="import the log with its timestamps")
+    if len(events) * (1 - options.warm_up) < 10 * options.blocks or not 0 < options.warm_up < 1:
+        raise DataError(f"{len(events)} events are too few for {options.blocks} blocks", hint="play fewer blocks")
+    return sorted(events, key=lambda event: (event.timestamp, event.sequence))
+
+
+def _name(rec: Recommender, log: Sequence[Event], options: ReplayOptions) -> str:
+    """Another log, another cut or other settings are another replay."""
+    cut = {name: value for name, value in asdict(options).items() if name != "policies"}
+    settings = rec.settings.model_dump(mode="json", exclude={"store", "learning"})
+    events = [[event.event_id, event.item_id, event.kind, event.value, str(event.timestamp)] for event in log]
+    told = json.dumps([cut, settings, events], sort_keys=True).encode()
+    return hashlib.sha256(told).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """One event that is foretold: its place in the log, and what else its user takes until the block ends."""
+
+    place: int
+    taken: frozenset[str]
+
+
+class _Stage:
+    """The log, cut into blocks, and the policies that play it."""
+
+    def __init__(
+        self, rec: Recommender, log: Sequence[Event], options: ReplayOptions, directory: Path, progress: bool
+    ) -> None:
+        self._rec = rec
+        self._log = log
+        self._options = options
+        self._directory = directory
+        self._progress = progress
+        first = round(len(log) * options.warm_up)
+        self._ends = np.linspace(first, len(log), options.blocks + 1).round().astype(int).tolist()
+        self._users = {user.user_id: user for user in rec.users()}
+
+    def play(self, policy: Policy) -> list[BlockResult]:
+        """All blocks; those that were played before are read."""
+        home = self._directory / policy
+        results: list[BlockResult] = []
+        with self._workspace(home) as own:
+            for block in range(self._options.blocks):
+                path = home / f"block-{block}.json"
+                if not path.is_file():
+                    self._learn(own, policy, block)
+                    result = self._answer(own, policy, block)
+                    replace_file(path, json.dumps(asdict(result)).encode())
+                results.append(BlockResult(**json.loads(path.read_bytes())))
+        return results
+
+    def _workspace(self, home: Path) -> Recommender:
+        """The policy's own, with the first release; the first policy makes that for all."""
+        root, common = home / "workspace", self._directory / "first"
+        if not (common / "ready").exists():
+            self._make_first(common)
+        if not (root / "llmrec.toml").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            half = home / "half"
+            shutil.rmtree(half, ignore_errors=True)
+            shutil.copytree(common / "workspace", half)
+            half.rename(root)
+        return Recommender.open(root, self._settings())
+
+    def _make_first(self, common: Path) -> None:
+        shutil.rmtree(common / "workspace", ignore_errors=True)
+        with Recommender.create(common / "workspace", self._settings()) as first:
+            first.add_users(self._users.values())
+            first.add_items(self._rec.items())
+            first.add_events(_plain(event) for event in self._log[: self._ends[0]])
+            first.fit(progress=self._progress)
+        (common / "ready").touch()
+
+    def _settings(self) -> Settings:
+        own = self._rec.settings
+        ranking = own.ranking.model_copy(update={"enabled": self._options.llm})
+        return own.model_copy(update={"ranking": ranking, "store": own.store.model_copy(update={"url": ""})})
+
+    def _learn(self, own: Recommender, policy: Policy, block: int) -> None:
+        """What the policy does with the events before a block."""
+        start, stop = self._ends[max(0, block - 1)], self._ends[block]
+        own.add_events(_plain(event) for event in self._log[start:stop])
+        champion = own.releases.champion()
+        # A run that was interrupted after its fit has learnt this already.
+        learnt = champion is not None and champion.learnt == own.store.last_sequence()
+        if policy in ("anew", "evolving", "both") and block and not learnt:
+            own.fit(anew=policy == "anew", progress=self._progress)
+
+    def _answer(self, own: Recommender, policy: Policy, block: int) -> BlockResult:
+        start, stop = self._ends[block], self._ends[block + 1]
+        asked = {one.place: one for one in self._requests(start, stop)}
+        retriever, fused = own.answering()
+        champion = own.releases.champion()
+        assert champion is not None
+        items, k = own.catalogue().items, own.settings.retrieval.candidates
+        before = self._counted(0, self._learnt(policy, block))
+        since = self._counted(self._learnt(policy, block), start)
+        past, result = self._past(start), BlockResult([], [], champion.version)
+        bar = tqdm(range(start, stop), desc=f"{policy}, block {block + 1}", disable=not self._progress, leave=False)
+        for place in bar:
+            event = self._log[place]
+            if place in asked:
+                history = self._history(event.user_id, past[event.user_id], own.settings.retrieval.history_events)
+                trend = Trend(before, since, own.settings.feedback.trend or _TREND) if _has_trend(policy) else None
+                pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
+                ranker = FusedRanker(fused.fusion, fused.ranker, pushback, trend)
+                found = retriever.retrieve(history, k, excluded=history.seen | history.hidden)
+                listed = [one.item.item_id for one in ranker.order(history, found, items).items[:_CUTOFF]]
+                result.ndcg.append(_ndcg(listed, str(event.item_id)))
+                result.clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
+            past[event.user_id].append(event)
+            if event.is_taking:
+                since[str(event.item_id)] += 1
+        return result
+
+    def _learnt(self, policy: Policy, block: int) -> int:
+        """Up to which event the release of a block has learnt."""
+        found: int = self._ends[block] if policy in ("anew", "evolving", "both") else self._ends[0]
+        return found
+
+    def _counted(self, start: int, stop: int) -> Counter[str]:
+        return Counter(str(event.item_id) for event in self._log[start:stop] if event.is_taking)
+
+    def _requests(self, start: int, stop: int) -> Iterator[_Request]:
+        """Some events of a block on items that were new to their users."""
+        met: dict[str, set[str]] = defaultdict(set)
+        for event in self._log[:start]:
+            met[event.user_id].add(str(event.item_id))
+        new = []
+        for place in range(start, stop):
+            event = self._log[place]
+            if event.is_taking and event.item_id not in met[event.user_id]:
+                new.append(place)
+            met[event.user_id].add(str(event.item_id))
+        generator = np.random.default_rng([self._options.seed, start])
+        chosen = sorted(generator.permutation(new)[: self._options.requests].tolist())
+        wanted = set(chosen)
+        later: dict[str, set[str]] = defaultdict(set)
+        for place in range(stop - 1, start - 1, -1):
+            event = self._log[place]
+            if event.is_taking:
+                later[event.user_id].add(str(event.item_id))
+            if place in wanted:
+                yield _Request(place, frozenset(later[event.user_id]))
+
+    def _past(self, start: int) -> defaultdict[str, list[Event]]:
+        past: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in self._log[:start]:
+            past[event.user_id].append(event)
+        return past
+
+    def _history(self, user_id: str, events: Sequence[Event], longest: int) -> History:
+        """What was known of a user then."""
+        seen = frozenset(str(event.item_id) for event in events if event.item_id)
+        last = {event.item_id: event.kind for event in events if event.kind in Event.HIDING | Event.SHOWING}
+        hidden = frozenset(str(one) for one, kind in last.items() if kind in Event.HIDING)
+        user = self._users.get(user_id) or User(user_id)
+        return History(user, tuple(events[-longest:]), seen, len(events), hidden)
+
+
+def _has_trend(policy: Policy) -> bool:
+    return policy in ("online", "both")
+
+
+def _plain(event: Event) -> Event:
+    """An event as its source had it."""
+    return replace(event, sequence=None, recommendation_id=None)
+
+
+def _ndcg(listed: Sequence[str], taken: str) -> float:
+    return 1 / math.log2(listed.index(taken) + 2) if taken in listed else 0.0

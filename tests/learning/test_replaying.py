@@ -1,0 +1,140 @@
+"""Replays of a small log in which taste changes: what learns sees it, what is frozen does not."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec import Event, Item, Recommender
+from llmrec.errors import ConfigError, DataError
+from llmrec.learning import ReplayOptions, policies_of, replay, replay_page, replay_table
+from llmrec.learning import replaying as module
+from llmrec.ranking import Trend
+from llmrec.testing import OverlapLanguageModel, WordEncoder
+
+ITEMS = 30
+OPTIONS = ReplayOptions(blocks=3, requests=40, warm_up=0.4, seed=3)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Recommender]:
+    """Sixty users, each with five events in a row; from the middle on everybody takes the last five items."""
+    settings = {"ranking": {"enabled": False}, "encoder": {"network": "none"}, "retrieval": {"candidates": 30}}
+    parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel()}
+    generator = np.random.default_rng(0)
+    with Recommender.create(tmp_path / "log", settings, **parts) as rec:
+        rec.add_items(Item(f"i{number}", f"Thing {number}") for number in range(ITEMS))
+        start = datetime(2024, 1, 1, tzinfo=UTC)
+        events = []
+        for user in range(60):
+            among = range(5) if user < 36 else range(ITEMS - 6, ITEMS)
+            for place, item in enumerate(generator.permutation(among)[:5]):
+                when = start + timedelta(minutes=10 * user + place)
+                events.append(Event(f"u{user}", f"i{item}", timestamp=when, event_id=f"{user}-{place}"))
+        rec.add_events(events)
+        yield rec
+
+
+def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policies' workspaces take the stand-ins too."""
+    for name in ("open", "create"):
+        made = getattr(Recommender, name).__func__
+
+        def with_parts(cls, *args, made=made, **parts):  # type: ignore[no-untyped-def]
+            return made(cls, *args, encoder=WordEncoder(), language_model=OverlapLanguageModel(), **parts)
+
+        monkeypatch.setattr(module.Recommender, name, classmethod(with_parts))
+
+
+def test_what_learns_follows_a_change_of_taste(
+    log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fakes(monkeypatch)
+    played = replay(log, tmp_path / "replay", OPTIONS)
+    assert set(played.blocks) == {"frozen", "online", "anew", "evolving", "both"}
+    assert played.values("frozen", "ndcg")[:40].tolist() == played.values("evolving", "ndcg")[:40].tolist()
+    for policy in ("online", "evolving", "both"):
+        found = played.over_frozen(policy)
+        assert found.low is not None
+        assert found.low > 0, policy
+    told = json.loads(json.dumps(played.to_dict()))
+    assert told["paired"]["evolving-frozen"]["ndcg"]["difference"] > 0
+    assert len(set(told["policies"]["evolving"]["releases"])) == 3
+    assert len(set(told["policies"]["online"]["releases"])) == 1
+    columns, rows = replay_table(played)
+    assert len(columns) == len(rows[0]) == 5
+    page = replay_page(played)
+    assert page.count("<img") == 2
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_an_interrupted_replay_goes_on_and_gives_the_same(
+    log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fakes(monkeypatch)
+    options = ReplayOptions(blocks=3, requests=20, warm_up=0.4, policies=("frozen", "evolving"))
+    whole = replay(log, tmp_path / "whole", options)
+    answer, calls = module._Stage._answer, []
+
+    def interrupted(self, own, policy, block):  # type: ignore[no-untyped-def]
+        calls.append((policy, block))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return answer(self, own, policy, block)
+
+    monkeypatch.setattr(module._Stage, "_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replay(log, tmp_path / "parts", options)
+    again = replay(log, tmp_path / "parts", options)
+    assert calls == [
+        ("frozen", 0),
+        ("frozen", 1),
+        ("frozen", 2),
+        ("evolving", 0),
+        *[("evolving", 1)] * 2,
+        ("evolving", 2),
+    ]
+    assert again.to_dict() == whole.to_dict()
+
+
+def test_no_request_knows_what_comes_later(log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_fakes(monkeypatch)
+    histories, stored = [], []
+    made, learn = module._Stage._history, module._Stage._learn
+
+    def seen(self, user_id, events, longest):  # type: ignore[no-untyped-def]
+        histories.append((user_id, len(events)))
+        return made(self, user_id, events, longest)
+
+    def kept(self, own, policy, block):  # type: ignore[no-untyped-def]
+        learn(self, own, policy, block)
+        stored.append((own.store.counts()["events"], self._ends[block]))
+
+    monkeypatch.setattr(module._Stage, "_history", seen)
+    monkeypatch.setattr(module._Stage, "_learn", kept)
+    replay(log, tmp_path / "replay", ReplayOptions(blocks=2, requests=1000, warm_up=0.4, policies=("evolving",)))
+    # Each user's five events are foretold one after the other, each from those before.
+    assert histories == [(f"u{user}", place) for user in range(24, 60) for place in range(5)]
+    assert all(count == end for count, end in stored)
+
+
+def test_a_trend_is_bounded_and_gone_without_news() -> None:
+    trend = Trend({"a": 50, "b": 50, "c": 1}, {"a": 0, "b": 90, "d": 60}, 0.7)
+    rising, falling, new = trend.scores(["b", "a", "d"])
+    assert (rising, falling, new) == pytest.approx((np.log(95 / (150 * 51 / 105 + 5)), -0.7, 0.7))
+    assert Trend({"a": 5}, {}, 0.7).scores(["a", "z"]).tolist() == [0, 0]
+    assert Trend({"a": 5}, {"a": 9}, 0).scores(["a"]).tolist() == [0]
+
+
+def test_what_cannot_be_played_is_refused(log: Recommender, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="too few"):
+        replay(log, tmp_path, ReplayOptions(blocks=50))
+    with pytest.raises(ConfigError, match="policy 'lazy'"):
+        policies_of(["frozen", "lazy"])
+    log.feedback(Event("u1", "i1", timestamp=None))
+    log.add_events([Event("u2", "i1")])
+    with pytest.raises(DataError, match="no time"):
+        replay(log, tmp_path)

@@ -1,0 +1,102 @@
+"""The timers of deploy/: what they run is what the program has, and each treats the exit statuses as it should."""
+
+import shlex
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from llmrec.service.cli import app
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+STATUSES = {0: 0, 3: 0, 75: 0, 2: 2, 1: 1}
+"""What `llmrec retrain` may end with -> what the timer should see."""
+
+
+def unit(name: str) -> ConfigParser:
+    parser = ConfigParser(strict=True, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string((DEPLOY / name).read_text())
+    return parser
+
+
+def job() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load((DEPLOY / "cronjob.yaml").read_text())
+    return read
+
+
+def is_known(command: list[str]) -> bool:
+    """Whether the program has such a command with such options."""
+    assert Path(command[0]).name == "llmrec"
+    assert command[2] == "-w"
+    return "--workspace" in CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "200"}).output
+
+
+def shell(tmp_path: Path, script: str, status: int) -> int:
+    """The status of a shell script in which llmrec ends with one."""
+    program = tmp_path / "llmrec"
+    program.write_text(f"#!/bin/sh\nexit {status}\n")
+    program.chmod(0o755)
+    script = script.replace("/opt/llmrec/bin/llmrec", "llmrec")
+    return subprocess.run(["/bin/sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False).returncode
+
+
+def test_systemd_runs_it_and_takes_not_better_for_an_answer() -> None:
+    service = unit("llmrec-retrain.service")["Service"]
+    assert is_known(shlex.split(service["ExecStart"]))
+    assert service["SuccessExitStatus"].split() == [
+        str(status) for status, seen in STATUSES.items() if status and not seen
+    ]
+    assert service["Type"] == "oneshot"
+    timer = unit("llmrec-retrain.timer")
+    assert timer["Timer"]["Persistent"] == "true"
+    assert timer["Install"]["WantedBy"] == "timers.target"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_finds_no_fault(tmp_path: Path) -> None:
+    for path in DEPLOY.glob("llmrec-retrain.*"):
+        text = path.read_text().replace("/opt/llmrec/bin/llmrec", "/bin/true").replace("User=llmrec\n", "")
+        (tmp_path / path.name).write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", str(tmp_path / path.name)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "llmrec-retrain" not in done.stderr, done.stderr
+
+
+def cron_line() -> tuple[list[str], str]:
+    (line,) = [one for one in (DEPLOY / "llmrec.cron").read_text().splitlines() if one and not one.startswith("#")]
+    *when, _, command = line.split(maxsplit=6)
+    return when, command
+
+
+@pytest.mark.parametrize(("status", "seen"), STATUSES.items())
+def test_cron_mails_failures_alone(tmp_path: Path, status: int, seen: int) -> None:
+    when, command = cron_line()
+    assert len(when) == 5
+    assert is_known(shlex.split(command.partition("||")[0]))
+    assert (shell(tmp_path, command, status) != 0) == bool(seen)
+
+
+@pytest.mark.parametrize(("status", "seen"), STATUSES.items())
+def test_a_job_fails_on_failures_alone(tmp_path: Path, status: int, seen: int) -> None:
+    spec = job()["spec"]
+    (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    script = " ".join(container["args"])
+    assert is_known(shlex.split(script.partition(";")[0]))
+    assert shell(tmp_path, script, status) == seen
+
+
+def test_two_jobs_never_overlap() -> None:
+    spec = job()["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["jobTemplate"]["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert len(spec["schedule"].split()) == 5
