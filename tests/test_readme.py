@@ -16,7 +16,7 @@ def test_the_python_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first, more = blocks()
+    first, more, talk = blocks()
     names: dict[str, object] = {"table": [{"item_id": "pot", "title": "Soup pot", "room": "terrace"}]}
     exec(first, names)  # noqa: S102 - the README is ours
     out = capsys.readouterr().out
@@ -25,4 +25,7 @@ def test_the_python_of_the_readme_runs(
     exec(more, names)  # noqa: S102
     rec = names["rec"]
     assert {item.item_id for item in rec.items()} == {"rake", "pan", "hose", "pot"}  # type: ignore[attr-defined]
+    exec(talk, names)  # noqa: S102
+    out = capsys.readouterr().out
+    assert "no kitchen" in out
     rec.close()  # type: ignore[attr-defined]

@@ -20,6 +20,8 @@ __all__ = ["Recommends", "Speaker"]
 _NEAREST = 0.45
 """Cosine between an utterance and a text, from which it is taken for a description of that item."""
 _MOST_STEPS = 20
+_TOLD = 0.3
+"""A sentiment that is nearer to 0 says little."""
 _MORE = re.compile(r"\b(?:more|next|other|others|else|another|different|new|refresh|update|again)\b", re.IGNORECASE)
 _HIDE = re.compile(
     r"\b(?:hide|remove|never|off|again|skip|drop|get rid|take|kick|throw|delete|not interested|any ?more|want|leave)\b",
@@ -292,7 +294,7 @@ class Speaker:
 
     def _on_comment(self, wish: Wish) -> None:
         subjects = self._subjects(wish.mentions) or ([self.state.focus] if self.state.focus else [])
-        if not subjects and wish.mentions.stars is not None:
+        if not subjects and (wish.mentions.stars is not None or self._says_little(wish.text)):
             self._said.append(self._words("which", missing="", shown=bool(self.state.shown)))
             return
         for item_id in subjects:
@@ -302,6 +304,11 @@ class Speaker:
         if subjects:
             self._talk_of(subjects[-1])
 
+    def _says_little(self, text: str) -> bool:
+        """Whether nothing can be made of words about no item in particular."""
+        opinion = self._rec.opinion(text)
+        return not opinion.values and abs(opinion.sentiment) < _TOLD
+
     def _comment(self, item_id: str | None, text: str, stars: float | None) -> None:
         title = f" on {self._title(item_id)}" if item_id else ""
         if item_id is not None and stars is not None:
@@ -309,7 +316,7 @@ class Speaker:
             self._actions.append(Action("rated", f"rated {self._title(item_id)} {stars:g}", item_id))
             return
         opinion = self._rec.opinion(text)
-        if item_id is not None and _SEEN.search(text) and abs(opinion.sentiment) < 0.3 and not opinion.values:
+        if item_id is not None and _SEEN.search(text) and abs(opinion.sentiment) < _TOLD and not opinion.values:
             self._keep(Event(self._user_id, item_id, "view"))
             self._actions.append(Action("seen", f"you know {self._title(item_id)}", item_id))
             return

@@ -9,8 +9,8 @@ from what was known just before it; then it learns the block, or not. What a use
 - evolving: after each block the release is fitted on from the one before.
 - both: evolving, with what became more common since.
 
-Every policy has a workspace of its own below one directory, and each block's result is kept in a file, so that an
-interrupted replay goes on at its block.
+What is learnt is the same for frozen and online, and for evolving and both, so these share a workspace. Each block's
+results are kept in a file, so that an interrupted replay goes on at its block.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ __all__ = ["POLICIES", "BlockResult", "Replay", "ReplayOptions", "policies_of", 
 Policy = Literal["frozen", "online", "anew", "evolving", "both"]
 POLICIES: tuple[Policy, ...] = ("frozen", "online", "anew", "evolving", "both")
 
+_LEARNERS: dict[str, tuple[Policy, ...]] = {
+    "frozen": ("frozen", "online"),
+    "anew": ("anew",),
+    "evolving": ("evolving", "both"),
+}
+"""Who learns how -> the policies that answer with that."""
+_TRENDING = ("online", "both")
 _CUTOFF = 10
 _TREND = 1.0
 """The largest effect, in log-odds, where a workspace's own setting is none."""
@@ -147,7 +154,9 @@ def replay(
     wanted = options or ReplayOptions()
     log = _log(rec, wanted)
     stage = _Stage(rec, log, wanted, directory / _name(rec, log, wanted), progress)
-    return Replay(wanted, len(log), {policy: stage.play(policy) for policy in wanted.policies})
+    played = {learner: stage.play(learner) for learner, own in _LEARNERS.items() if set(own) & set(wanted.policies)}
+    found = {policy: blocks for of_learner in played.values() for policy, blocks in of_learner.items()}
+    return Replay(wanted, len(log), {policy: found[policy] for policy in wanted.policies})
 
 
 def policies_of(names: Sequence[str]) -> tuple[Policy, ...]:
@@ -205,18 +214,20 @@ class _Stage:
         self._ends = np.linspace(first, len(log), options.blocks + 1).round().astype(int).tolist()
         self._users = {user.user_id: user for user in rec.users()}
 
-    def play(self, policy: Policy) -> list[BlockResult]:
-        """All blocks; those that were played before are read."""
-        home = self._directory / policy
-        results: list[BlockResult] = []
+    def play(self, learner: str) -> dict[Policy, list[BlockResult]]:
+        """All blocks of the policies that answer with what one learns; those that were played before are read."""
+        home = self._directory / learner
+        results: dict[Policy, list[BlockResult]] = {policy: [] for policy in _LEARNERS[learner]}
         with self._workspace(home) as own:
             for block in range(self._options.blocks):
                 path = home / f"block-{block}.json"
                 if not path.is_file():
-                    self._learn(own, policy, block)
-                    result = self._answer(own, policy, block)
-                    replace_file(path, json.dumps(asdict(result)).encode())
-                results.append(BlockResult(**json.loads(path.read_bytes())))
+                    self._learn(own, learner, block)
+                    found = self._answer(own, learner, block)
+                    replace_file(path, json.dumps({one: asdict(result) for one, result in found.items()}).encode())
+                kept = json.loads(path.read_bytes())
+                for policy, blocks in results.items():
+                    blocks.append(BlockResult(**kept[policy]))
         return results
 
     def _workspace(self, home: Path) -> Recommender:
@@ -246,47 +257,54 @@ class _Stage:
         ranking = own.ranking.model_copy(update={"enabled": self._options.llm})
         return own.model_copy(update={"ranking": ranking, "store": own.store.model_copy(update={"url": ""})})
 
-    def _learn(self, own: Recommender, policy: Policy, block: int) -> None:
-        """What the policy does with the events before a block."""
+    def _learn(self, own: Recommender, learner: str, block: int) -> None:
+        """What is done with the events before a block."""
         start, stop = self._ends[max(0, block - 1)], self._ends[block]
         own.add_events(_plain(event) for event in self._log[start:stop])
         champion = own.releases.champion()
         # A run that was interrupted after its fit has learnt this already.
         learnt = champion is not None and champion.learnt == own.store.last_sequence()
-        if policy in ("anew", "evolving", "both") and block and not learnt:
-            own.fit(anew=policy == "anew", progress=self._progress)
+        if learner != "frozen" and block and not learnt:
+            own.fit(anew=learner == "anew", progress=self._progress)
 
-    def _answer(self, own: Recommender, policy: Policy, block: int) -> BlockResult:
+    def _answer(self, own: Recommender, learner: str, block: int) -> dict[Policy, BlockResult]:
         start, stop = self._ends[block], self._ends[block + 1]
         asked = {one.place: one for one in self._requests(start, stop)}
-        retriever, fused = own.answering()
         champion = own.releases.champion()
         assert champion is not None
-        items, k = own.catalogue().items, own.settings.retrieval.candidates
-        before = self._counted(0, self._learnt(policy, block))
-        since = self._counted(self._learnt(policy, block), start)
-        past, result = self._past(start), BlockResult([], [], champion.version)
-        bar = tqdm(range(start, stop), desc=f"{policy}, block {block + 1}", disable=not self._progress, leave=False)
+        results = {policy: BlockResult([], [], champion.version) for policy in _LEARNERS[learner]}
+        learnt = self._ends[0 if learner == "frozen" else block]
+        before, since, past = self._counted(0, learnt), self._counted(learnt, start), self._past(start)
+        bar = tqdm(range(start, stop), desc=f"{learner}, block {block + 1}", disable=not self._progress, leave=False)
         for place in bar:
             event = self._log[place]
             if place in asked:
-                history = self._history(event.user_id, past[event.user_id], own.settings.retrieval.history_events)
-                trend = Trend(before, since, own.settings.feedback.trend or _TREND) if _has_trend(policy) else None
-                pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
-                ranker = FusedRanker(fused.fusion, fused.ranker, pushback, trend)
-                found = retriever.retrieve(history, k, excluded=history.seen | history.hidden)
-                listed = [one.item.item_id for one in ranker.order(history, found, items).items[:_CUTOFF]]
-                result.ndcg.append(_ndcg(listed, str(event.item_id)))
-                result.clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
+                trend = Trend(before, since, own.settings.feedback.trend or _TREND)
+                for policy, listed in self._lists(own, event, past[event.user_id], trend, list(results)):
+                    results[policy].ndcg.append(_ndcg(listed, str(event.item_id)))
+                    results[policy].clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
             past[event.user_id].append(event)
             if event.is_taking:
                 since[str(event.item_id)] += 1
-        return result
+        return results
 
-    def _learnt(self, policy: Policy, block: int) -> int:
-        """Up to which event the release of a block has learnt."""
-        found: int = self._ends[block] if policy in ("anew", "evolving", "both") else self._ends[0]
-        return found
+    def _lists(
+        self, own: Recommender, event: Event, before: Sequence[Event], trend: Trend, policies: Sequence[Policy]
+    ) -> Iterator[tuple[Policy, list[str]]]:
+        """What each policy would have shown just before an event."""
+        retriever, fused = own.answering()
+        history = self._history(event.user_id, before, own.settings.retrieval.history_events)
+        found = retriever.retrieve(history, own.settings.retrieval.candidates, excluded=history.seen | history.hidden)
+        pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
+        plain = FusedRanker(fused.fusion, fused.ranker, pushback)
+        ranked = plain.order(history, found, own.catalogue().items).items
+        moved = trend.scores([one.item.item_id for one in ranked])
+        for policy in policies:
+            scores = [
+                one.score + (lift if policy in _TRENDING else 0.0) for one, lift in zip(ranked, moved, strict=True)
+            ]
+            order = sorted(range(len(ranked)), key=lambda place, scores=scores: -scores[place])  # type: ignore[misc]
+            yield policy, [ranked[place].item.item_id for place in order[:_CUTOFF]]
 
     def _counted(self, start: int, stop: int) -> Counter[str]:
         return Counter(str(event.item_id) for event in self._log[start:stop] if event.is_taking)
@@ -326,10 +344,6 @@ class _Stage:
         hidden = frozenset(str(one) for one, kind in last.items() if kind in Event.HIDING)
         user = self._users.get(user_id) or User(user_id)
         return History(user, tuple(events[-longest:]), seen, len(events), hidden)
-
-
-def _has_trend(policy: Policy) -> bool:
-    return policy in ("online", "both")
 
 
 def _plain(event: Event) -> Event:

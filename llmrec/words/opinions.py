@@ -24,8 +24,8 @@ __all__ = ["Opinion", "OpinionReader", "SentimentModel", "read_sentences"]
 Rated = tuple[str, float]
 """A sentence, and from -1 to 1 how much it is for what it is about."""
 
-_MEANING = 0.4
-_RIDGE = 1.0
+_MEANING = 0.2
+_RIDGE = 2.0
 _REMEMBERED = 4096
 
 
