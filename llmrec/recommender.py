@@ -212,12 +212,18 @@ class Recommender:
             ConflictError: The `event_id` is taken by another event.
             DataError: It answers a recommendation that was somebody else's, or did not hold the item.
         """
-        if not isinstance(event, Event):
-            raise DataError(
-                f"{event!r} is no Event", hint="from llmrec import Event; rec.feedback(Event(user_id, item_id))"
-            )
-        self._check_answered(event)
-        return self.store.append_many([event], burst=self.settings.feedback.burst_seconds)[0]
+        return self.feedback_many([event])[0]
+
+    def feedback_many(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        """Store several events as `feedback` does, in one transaction: all of them or, on any error, none."""
+        given = list(events)
+        for event in given:
+            if not isinstance(event, Event):
+                raise DataError(
+                    f"{event!r} is no Event", hint="from llmrec import Event; rec.feedback(Event(user_id, item_id))"
+                )
+            self._check_answered(event)
+        return self.store.append_many(given, burst=self.settings.feedback.burst_seconds)
 
     def _check_answered(self, event: Event) -> None:
         """Refuse what cannot be: an answer to somebody else's list, or to an item that was not on it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmrec import Event, Recommender
-from llmrec.errors import DataError, StoreError
+from llmrec.errors import DataError, StoreError, UnknownItemError
 from llmrec.service.cli import main
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from tests.conftest import open_shop
@@ -177,3 +177,15 @@ def test_drawn_places_are_kept_with_their_propensities(tmp_path: Path) -> None:
             assert any("places are drawn" in note for note in answer.trace.notes)
             orders.add(tuple(one.item_id for one in shown.items))
         assert len(orders) > 1
+
+
+def test_several_are_stored_all_or_none(shop: Recommender) -> None:
+    before = shop.store.counts()["events"]
+    with pytest.raises(UnknownItemError):
+        shop.feedback_many([Event("ann", "pan", "click"), Event("ann", "sofa", "click")])
+    with pytest.raises(DataError, match="no Event"):
+        shop.feedback_many([Event("ann", "pan", "click"), "pan"])  # type: ignore[list-item]
+    assert shop.store.counts()["events"] == before
+    kept = shop.feedback_many(Event("ann", item, "click", event_id=item) for item in ("pan", "pot"))
+    assert [event.event_id for event in kept] == ["pan", "pot"]
+    assert shop.store.counts()["events"] == before + 2

@@ -15,7 +15,8 @@ from llmrec.testing import OverlapLanguageModel, WordEncoder
 from llmrec.workspace import Workspace
 from tests.conftest import open_shop
 
-COMMANDS = ["demo", "init", "import", "fit", "recommend", "rank", "why", "feedback", "evaluate", "models", "doctor"]
+COMMANDS = ["demo", "init", "import", "fit", "recommend", "rank", "why", "chat", "feedback", "retrain", "replay",
+            "releases", "forget", "evaluate", "models", "doctor"]  # fmt: skip
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         rec.fit()
     real = llmrec.Recommender.open.__func__  # type: ignore[attr-defined]
 
-    def with_fakes(cls: type, path: Path, **given: Any) -> llmrec.Recommender:
-        parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel(), **given}
-        return real(cls, path, **parts)  # type: ignore[no-any-return]
+    def with_fakes(cls: type, path: Path, *given: Any, **parts: Any) -> llmrec.Recommender:
+        parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel(), **parts}
+        return real(cls, path, *given, **parts)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(llmrec.Recommender, "open", classmethod(with_fakes))
     return str(tmp_path / "shop")
@@ -119,10 +120,40 @@ def test_expected_errors_exit_2_and_name_the_next_step(
     assert failure(capsys, 2, "why", "ann", "sofa", "-w", shop)["type"] == "UnknownItemError"
     assert "known attributes" in failure(capsys, 2, "recommend", "ann", "--where", "a=b", "-w", shop)["hint"]
     assert "NAME=VALUE" in failure(capsys, 2, "recommend", "ann", "--where", "ab", "-w", shop)["message"]
+    assert "too few" in failure(capsys, 2, "replay", "-w", shop)["message"]
+    assert "frozen, online" in failure(capsys, 2, "replay", "--policy", "lazy", "-w", shop)["hint"]
     assert failure(capsys, 2, "import", "-w", shop)["message"] == "nothing to import"
     assert failure(capsys, 2, "init", shop)["type"] == "WorkspaceError"
     assert "missing.csv" in failure(capsys, 2, "import", "--items", "missing.csv", "-w", shop)["message"]
     assert failure(capsys, 2, "feedback", "ann", "pan", "--kind", "rating", "-w", shop)["type"] == "DataError"
+
+
+def test_a_log_is_played_again_and_kept_as_a_page(
+    tmp_path: Path, shop: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = llmrec.Recommender.create.__func__  # type: ignore[attr-defined]
+
+    def with_fakes(cls: type, path: Path, *given: Any, **parts: Any) -> llmrec.Recommender:
+        parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel(), **parts}
+        return real(cls, path, *given, **parts)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(llmrec.Recommender, "create", classmethod(with_fakes))
+    rows = [
+        f"u{user},{item},2024-03-{day + 1:02d}"
+        for day in range(28)
+        for user, item in ((day % 9, ["pan", "rake"][day % 2]),)
+    ]
+    (tmp_path / "more.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    assert run("import", "--events", str(tmp_path / "more.csv"), "-w", shop) == 0
+    capsys.readouterr()
+    arguments = ("--blocks", "2", "--requests", "5", "--policy", "frozen", "--policy", "evolving")
+    told = answer(capsys, "replay", *arguments, "--html", str(tmp_path / "replay.html"), "-w", shop)
+    assert set(told["policies"]) == {"frozen", "evolving"}
+    assert len(told["policies"]["frozen"]["ndcg"]) == 2
+    assert "<svg" not in (page := (tmp_path / "replay.html").read_text())
+    assert "evolving" in page
+    assert run("replay", *arguments, "-w", shop) == 0
+    assert "evolving" in capsys.readouterr().out
 
 
 def test_a_bad_row_is_shown_with_file_line_value_and_reason(
