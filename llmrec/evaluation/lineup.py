@@ -36,6 +36,7 @@ class Lineup:
         baselines_only: Train nothing.
         shipped: An encoder that is the retriever, instead of training one; it has not seen the test's events.
         sasrec: Add the same network without texts, trained with the first seed.
+        gru: Add the second encoder, a GRU with attention pooling, trained with the first seed.
         checkpoints: Directory from which interrupted trainings go on, and finished ones are read.
         progress: Show bars on a terminal.
     """
@@ -45,6 +46,7 @@ class Lineup:
     baselines_only: bool = False
     shipped: FittedEncoder | None = None
     sasrec: bool = False
+    gru: bool = False
     checkpoints: Path | None = None
     progress: bool = False
 
@@ -119,6 +121,11 @@ def retrievers(
     config = EncoderConfig.of(wanted)
     trained = [_trained(nothing if vectors is None else vectors, config, lineup, seed) for seed in lineup.seeds]
     systems: list[System] = [*trained, *(_control(system, vectors, lineup) for system in trained)]
+    if lineup.gru:
+        second = EncoderConfig.of(wanted.model_copy(update={"network": "gru"}))
+        systems.insert(
+            0, _trained(nothing if vectors is None else vectors, second, lineup, lineup.seeds[0], name="gru")
+        )
     if lineup.sasrec:
         plain = replace(config, id_dropout=0.0)
         systems.insert(0, SasRec(_trained(nothing, plain, lineup, lineup.seeds[0])))
@@ -142,14 +149,16 @@ def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple
     return [system], [note]
 
 
-def _trained(texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, seed: int) -> EncoderSystem:
+def _trained(
+    texts: NDArray[np.float32], config: EncoderConfig, lineup: Lineup, seed: int, *, name: str | None = None
+) -> EncoderSystem:
     device = str(choose_device(lineup.settings.models.device))
     options = TrainingOptions.of(lineup.settings.encoder, seed=seed, device=device)
     return EncoderSystem(
         texts,
         config,
         options,
-        name=RETRIEVER if seed == lineup.seeds[0] else f"{RETRIEVER}-{seed}",
+        name=name or (RETRIEVER if seed == lineup.seeds[0] else f"{RETRIEVER}-{seed}"),
         newcomers=lineup.settings.retrieval.newcomers,
         checkpoints=lineup.checkpoints,
         progress=lineup.progress,

@@ -341,6 +341,7 @@ def evaluate(
     epochs: Annotated[int | None, typer.Option(min=1, help="At most; else as configured.")] = None,
     baselines_only: Annotated[bool, typer.Option("--baselines-only", help="Train nothing.")] = False,
     sasrec: Annotated[bool, typer.Option("--sasrec", help="Train the same network without texts too.")] = False,
+    gru: Annotated[bool, typer.Option("--gru", help="Train a GRU with attention pooling too.")] = False,
     as_json: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Keep the report; - is standard output.")
     ] = None,
@@ -370,7 +371,7 @@ def evaluate(
     if not on_files and (format_ or rename):
         raise ConfigError("a workspace has one format", hint="drop --format and --rename, or name files")
     asked = Protocol(protocol, share_or_time(split_at), cold_items)
-    lineup = partial(lineup_of, seeds=seeds, epochs=epochs, baselines_only=baselines_only, sasrec=sasrec)
+    lineup = partial(lineup_of, seeds=seeds, epochs=epochs, baselines_only=baselines_only, sasrec=sasrec, gru=gru)
     outputs = Outputs(as_json, html)
     outputs.check()
     if on_files:

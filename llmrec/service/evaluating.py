@@ -129,6 +129,7 @@ def lineup_of(
     epochs: int | None = None,
     baselines_only: bool = False,
     sasrec: bool = False,
+    gru: bool = False,
     shipped: Path | None = None,
 ) -> Lineup:
     """Which systems take part, with their trainings in the cache.
@@ -140,6 +141,7 @@ def lineup_of(
         epochs: At most; None: as configured.
         baselines_only: Train nothing.
         sasrec: Train the same network without texts too.
+        gru: Train the second encoder too.
         shipped: Directory of an encoder that is measured, instead of training one.
 
     Raises:
@@ -150,7 +152,7 @@ def lineup_of(
         if given is not None and given < 1:
             raise ConfigError(f"there is nothing to train with {given} {name}", hint=f"give 1 or more --{name}")
     for option, given in {"--baselines-only": baselines_only, "--encoder": shipped is not None}.items():
-        if given and (seeds or epochs or sasrec or (shipped and baselines_only)):
+        if given and (seeds or epochs or sasrec or gru or (shipped and baselines_only)):
             raise ConfigError(
                 f"{option}: nothing is trained", hint=f"drop all other options about training, or drop {option}"
             )
@@ -161,6 +163,7 @@ def lineup_of(
         range(first, first + (seeds or 1)),
         baselines_only=baselines_only,
         sasrec=sasrec,
+        gru=gru,
         shipped=None if shipped is None else _shipped_encoder(shipped, settings),
         checkpoints=kept_directory(),
         progress=True,

@@ -27,6 +27,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, help="how many trainings, each with the next seed; else one")
     parser.add_argument("--epochs", type=int, help="at most; else as the script trains")
     parser.add_argument("--baselines-only", action="store_true", help="train nothing")
+    parser.add_argument("--gru", action="store_true", help="train a GRU with attention pooling too")
     parser.add_argument("--encoder", type=Path, metavar="DIR", help="measure a shipped encoder, and train none")
     parser.add_argument(
         "--stage",
@@ -69,6 +70,7 @@ def run_script(
             epochs=options.epochs,
             baselines_only=options.baselines_only,
             sasrec=sasrec and not options.baselines_only and options.encoder is None and options.stage != "full",
+            gru=options.gru,
             shipped=options.encoder,
         )
         outputs.keep(_report(options, lineup, read))

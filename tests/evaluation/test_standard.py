@@ -64,11 +64,11 @@ def report(
 
 def test_every_report_has_the_baselines_and_compares_the_retriever_with_each() -> None:
     pytest.importorskip("implicit")
-    found = report(ring(), seeds=(3, 4), sasrec=True)
-    baselines = ["popularity", "ease", "als", "text", "sasrec"]
+    found = report(ring(), seeds=(3, 4), sasrec=True, gru=True)
+    baselines = ["popularity", "ease", "als", "text", "sasrec", "gru"]
     assert list(found.systems) == [*baselines, "retriever", "retriever-4", "control", "control-4"]
     assert list(found.paired) == [f"retriever-{name}" for name in (*baselines, "control", "control-4")]
-    for name in ("retriever", "retriever-4", "sasrec"):
+    for name in ("retriever", "retriever-4", "sasrec", "gru"):
         assert (found.systems[name]["ndcg@10"].value or 0) > (found.systems["popularity"]["ndcg@10"].value or 0)
     assert {"rare_items", "cold_items", "short_histories", "side=0", "side=1"} <= set(found.slices)
     assert found.protocol["seeds"] == [3, 4]
