@@ -176,6 +176,10 @@ class FeedbackSettings(_Section):
 class LearningSettings(_Section):
     """How `retrain` trains the language model's adapter."""
 
+    start: Literal["base", "champion"] = "base"
+    """What a retraining begins with: the base model, or the live release's adapter, which so goes on evolving."""
+    pull: Weight = 0.0
+    """What it costs, a nat for a nat, that lists are seen otherwise than at the beginning; it keeps what was known."""
     lists_per_user: Positive = 10
     """Of how many of a user's last events the lists are learnt from, at most half of what they took."""
     others: Positive = 7

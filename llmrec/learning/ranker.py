@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,17 +30,20 @@ __all__ = ["assist", "train_ranker"]
 _logger = logging.getLogger(__name__)
 
 _CHALLENGER = "challenger"
+_START = "start"
+"""Where the adapter to begin with lies for all processes."""
 _FEWEST = 8
 """Lists without which there is nothing to train on or to validate with."""
 
 
-def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
+def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path | None = None) -> TrainedRanker:
     """Train an adapter on cross-fitted lists; its validation is on the requests of the retriever that will be served.
 
     Args:
         fit: The fit that the release is of.
         fitted: The retriever that will be served.
         snapshot: The last event to learn from.
+        start: Directory of an adapter to go on from; None: from the base.
 
     Raises:
         ModelError: The language model is switched off, or cannot be trained.
@@ -58,6 +63,10 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
             f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
+    begin = directory.with_name(_START)
+    shutil.rmtree(begin, ignore_errors=True)
+    if start is not None:
+        shutil.copytree(start, begin)
     training = _trained(fit, fit.ranker, taught, validation, directory)
     about = {
         "lists": len(taught),
@@ -66,7 +75,7 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRan
         "validation_lists": len(validation),
         **training.summary(),
     }
-    if not training.best_step:
+    if not training.best:
         _logger.warning("no adapter was better than none, so the release has none")
         return TrainedRanker(fit.ranker, {}, {"adapter": about}, wanted.validation_lists)
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
@@ -111,7 +120,8 @@ def assist(settings: Settings, checkpoint: Path) -> None:
     learner = _learner(settings)
     try:
         lessons = await_shared(directory.with_suffix(".lessons"))
-        train_adapter(learner, lessons, _options(settings), checkpoint=directory.with_suffix(".safetensors"))
+        options = _begun(learner, _options(settings), directory.with_name(_START))
+        train_adapter(learner, lessons, options, checkpoint=directory.with_suffix(".safetensors"))
     finally:
         learner.close()
 
@@ -133,7 +143,7 @@ def _trained(
     lessons = Lessons(
         epoch,
         [whole_example(request, ranker, items) for request in validation],
-        identity=_identity(fit, ranker, [*taught, *validation]),
+        identity=_identity(fit, ranker, [*taught, *validation], directory.with_name(_START)),
     )
     share(lessons, wanted.epochs, directory.with_suffix(".lessons"))
     shutil.rmtree(directory, ignore_errors=True)
@@ -142,7 +152,7 @@ def _trained(
         training = train_adapter(
             learner,
             lessons,
-            _options(fit.settings),
+            _begun(learner, _options(fit.settings), directory.with_name(_START)),
             checkpoint=directory.with_suffix(".safetensors"),
             board=directory.with_name("board") if wanted.tensorboard else None,
             progress=fit.progress,
@@ -154,10 +164,19 @@ def _trained(
     return training
 
 
-def _identity(fit: Fit, ranker: Ranker, requests: Sequence[HeldOutRequest]) -> str:
-    """What a checkpoint must share to be gone on from: base, prompts, lists and settings."""
+def _begun(learner: LoraLearner, options: AdapterOptions, start: Path) -> AdapterOptions:
+    """The options, with what is there to begin with put into the learner."""
+    if not start.is_dir():
+        return options
+    learner.begin_with(start)
+    return replace(options, begun=True)
+
+
+def _identity(fit: Fit, ranker: Ranker, requests: Sequence[HeldOutRequest], start: Path) -> str:
+    """What a checkpoint must share to be gone on from: base, prompts, lists, settings, and what it began with."""
+    begun = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest() if start.is_dir() else "base"
     settings = fit.settings.model_dump_json(include={"models", "ranking", "learning"})
-    return f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of(requests)}/{settings}"
+    return f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of(requests)}/{settings}/{begun}"
 
 
 def _learner(settings: Settings) -> LoraLearner:
@@ -178,7 +197,11 @@ def _learner(settings: Settings) -> LoraLearner:
 def _options(settings: Settings) -> AdapterOptions:
     wanted = settings.learning
     return AdapterOptions(
-        epochs=wanted.epochs, learning_rate=wanted.learning_rate, trees=wanted.trees, seed=settings.fit.seed
+        epochs=wanted.epochs,
+        learning_rate=wanted.learning_rate,
+        trees=wanted.trees,
+        seed=settings.fit.seed,
+        pull=wanted.pull,
     )
 
 

@@ -85,7 +85,9 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
         asked = min(fit.settings.learning.gate_users, len(fitted.requests) // 2)
         rest, kept = fitted.requests[asked:], fitted.requests[:asked]
         gate.extend(kept)
-        return replace(train_ranker(fit, replace(fitted, requests=rest), snapshot), requests=rest)
+        evolving = champion is not None and fit.settings.learning.start == "champion"
+        start = champion.folder("adapter") if champion is not None and evolving else None
+        return replace(train_ranker(fit, replace(fitted, requests=rest), snapshot, start), requests=rest)
 
     def settle(release: Release) -> None:
         verdict = judge_release(rec, release, champion, gate, progress=bool(progress))

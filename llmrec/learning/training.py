@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
@@ -50,6 +50,10 @@ class AdapterOptions:
         validations: How often in an epoch the adapter is validated.
         patience: Stop after so many validations without a better one.
         seed: Same examples, options, seed and machine: same adapter.
+        pull: What a nat of divergence from what the adapter said at the beginning costs, list by list: KL(before, now).
+            A pull to the last adapter keeps what it knows while it takes in what is new (PESO, ICLR 2026, has such a
+            pull; here it is one of outputs).
+        begun: Whether it begins with an adapter that knows something: then that may be the best one.
     """
 
     epochs: int = 1
@@ -60,6 +64,8 @@ class AdapterOptions:
     validations: int = 4
     patience: int = 4
     seed: int = 7
+    pull: float = 0.0
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -74,9 +80,9 @@ class AdapterTraining:
         capped: Pieces of foreign text that were shortened.
         losses: The mean list's loss less that of its offsets alone, since the validation before.
         gains: At each validation, by how much the log chance of what was taken rises over the offsets alone.
-        best_step: The step of the best validation; 0: none was better than no adapter.
+        best_step: The step of the best validation; 0: none was better than what it began with.
         seconds: Interruptions apart.
-        best: The best adapter.
+        best: The best adapter; empty: none was better than no adapter.
     """
 
     step: int = 0
@@ -99,6 +105,14 @@ def list_losses(odds: Tensor, example: Example) -> Tensor:
     """-log softmax(offset + log-odds) of the first item of each list, [lists]."""
     logits = odds + torch.as_tensor(example.offsets, dtype=torch.float32, device=odds.device)
     return torch.stack([-torch.log_softmax(part, 0)[0] for part in torch.split(logits, list(example.lengths))])
+
+
+def list_divergences(before: Tensor, now: Tensor, example: Example) -> Tensor:
+    """KL(before, now) of the chances of each list's items, [lists]."""
+    offsets = torch.as_tensor(example.offsets, dtype=torch.float32, device=now.device)
+    parts = [torch.split(odds + offsets, list(example.lengths)) for odds in (before, now)]
+    chances = [(torch.log_softmax(old, 0), torch.log_softmax(new, 0)) for old, new in zip(*parts, strict=True)]
+    return torch.stack([(old.exp() * (old - new)).sum() for old, new in chances])
 
 
 def train_adapter(
@@ -156,6 +170,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(self.examples) / options.trees)
         self.steps = options.epochs * self.steps_per_epoch
         self.weights = list(learner.adapter.values())
+        self.beginning = {name: weight.detach().clone() for name, weight in learner.adapter.items()}
         optimizer = torch.optim.AdamW(
             self.weights, lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
         )
@@ -167,6 +182,8 @@ class _Run:
     def go(self, *, progress: bool) -> None:
         torch.manual_seed(self.options.seed)
         self._resume()
+        if self.options.begun and not self.state.gains:
+            self._validate()
         every = max(1, round(self.steps_per_epoch / self.options.validations))
         hidden = None if progress and self.accelerator.is_main_process else True
         with tqdm(total=self.steps, initial=self.state.step, unit="step", disable=hidden) as bar:
@@ -180,10 +197,8 @@ class _Run:
                     self._save()
                 bar.update()
                 bar.set_postfix(gain=f"{self.state.gains[-1]:+.4f}" if self.state.gains else "-")
-        own = self.learner.adapter
         with torch.no_grad():
-            for name, weight in self.state.best.items():
-                own[name].copy_(weight)
+            _put(self.learner.adapter, self.state.best)
         # The wrapped model goes before the process group: if its reducer held the group last, it would end the group's
         # threads while it keeps the interpreter's lock, for which they may wait (pytorch/pytorch#56297).
         self.model = self.learner
@@ -219,8 +234,11 @@ class _Run:
         scale = self.accelerator.num_processes / lists
         for place, example in enumerate(own):
             with self._in_sync(last=place == len(own) - 1):
-                losses = list_losses(self.model([example.tree]), example)
-                self.accelerator.backward(losses.sum() * scale)
+                before = self._said_at_first(example)
+                odds = self.model([example.tree])
+                losses = list_losses(odds, example)
+                pulled = 0.0 if before is None else list_divergences(before, odds, example).sum()
+                self.accelerator.backward((losses.sum() + self.options.pull * pulled) * scale)
             self.waiting += (losses.detach().cpu().double().numpy() - _offsets_only(example)).tolist()
         if not own:  # the last step of an epoch may have too few trees: all processes must still meet
             with self._in_sync(last=True):
@@ -238,6 +256,21 @@ class _Run:
         state.tokens += sum(one.tree.tokens for one in trees)
         state.trimmed += sum(one.trimmed for one in trees)
         state.capped += sum(one.capped for one in trees)
+
+    @torch.no_grad()
+    def _said_at_first(self, example: Example) -> Tensor | None:
+        """What the adapter said at the beginning; None: nothing pulls there.
+
+        To be asked before the pass whose gradients count, because the weights are exchanged for it.
+        """
+        if not self.options.pull:
+            return None
+        own = self.learner.adapter
+        now = {name: weight.detach().clone() for name, weight in own.items()}
+        _put(own, self.beginning)
+        said: Tensor = self.learner([example.tree])
+        _put(own, now)
+        return said
 
     def _in_sync(self, *, last: bool) -> AbstractContextManager[object]:
         """Processes add up their gradients at the last tree of a step."""
@@ -259,7 +292,7 @@ class _Run:
         total = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
         summed = self.accelerator.reduce(total, reduction="sum")
         gain = self.before - float(summed[0] / summed[1]) if float(summed[1]) else float(self.state.step)
-        self.state.losses.append(float(np.mean(self.waiting)))
+        self.state.losses.append(float(np.mean(self.waiting)) if self.waiting else 0.0)
         self.waiting = []
         if gain > max(self.state.gains, default=0.0):
             self.state.best_step = self.state.step
@@ -318,6 +351,12 @@ def _accelerator(learner: LoraLearner, board: Path | None) -> Accelerator:
     accelerator = Accelerator(cpu=device.type == "cpu", log_with="tensorboard", project_dir=board)
     accelerator.init_trackers("llmrec")
     return accelerator
+
+
+def _put(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Write weights into an adapter; those that are not given stay."""
+    for name, weight in weights.items():
+        own[name].copy_(weight)
 
 
 def _shapes(learner: nn.Module) -> dict[str, list[int]]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from llmrec.errors import ModelError, ScoringError
 
-__all__ = ["CONFIG", "WEIGHTS", "WRAPPED", "Adapters"]
+__all__ = ["CONFIG", "WEIGHTS", "WRAPPED", "Adapters", "read_adapter"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _LORA = re.compile(r"\.lora_[AB]\.weight$")
@@ -55,7 +55,7 @@ class Adapters:
         # Loaded late: it takes seconds, and with it come libraries that speak on standard error.
         from peft import set_peft_model_state_dict
 
-        config, weights = _read(directory)
+        config, weights = read_adapter(directory)
         own = f"adapter{next(self._numbers)}"
         try:
             with warnings.catch_warnings():
@@ -125,7 +125,7 @@ class Adapters:
             self._model.delete_adapter(own)
 
 
-def _read(directory: Path) -> tuple[Any, dict[str, Tensor]]:
+def read_adapter(directory: Path) -> tuple[Any, dict[str, Tensor]]:
     """A LoRA adapter of the layers alone, in safetensors; what else an adapter can change is read elsewhere."""
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))

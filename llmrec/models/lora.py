@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from llmrec.errors import ModelError
 from llmrec.files import replace_file
-from llmrec.models.adapters import CONFIG, WEIGHTS, WRAPPED
+from llmrec.models.adapters import CONFIG, WEIGHTS, WRAPPED, read_adapter
 from llmrec.models.reader import AnswerReader
 from llmrec.models.tree import Ids, PromptTree
 
@@ -89,6 +89,26 @@ class LoraLearner(nn.Module):
     def adapter(self) -> dict[str, nn.Parameter]:
         """What learns, by name."""
         return {name: weight for name, weight in self.model.named_parameters() if f".{_OWN}." in name}
+
+    def begin_with(self, directory: Path) -> None:
+        """Go on from an adapter that was saved.
+
+        Raises:
+            ModelError: It is none, or is of another shape.
+        """
+        from peft import set_peft_model_state_dict
+
+        config, weights = read_adapter(directory)
+        found = (
+            set_peft_model_state_dict(self.model, weights, adapter_name=_OWN) if config.r == self._config.r else None
+        )
+        if found is None or found.unexpected_keys or any(f".{_OWN}." in key for key in found.missing_keys):
+            raise ModelError(
+                f"the adapter in {directory} has another shape than [learning] asks for",
+                hint="keep learning.rank and learning.last_layers, or set learning.start to base",
+            )
+        for weight in self.adapter.values():
+            weight.data = weight.data.float()
 
     def forward(self, trees: Sequence[PromptTree]) -> Tensor:
         """logit(Yes) - logit(No) after every prompt, float32 [leaves], depth first."""

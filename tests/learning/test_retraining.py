@@ -20,6 +20,8 @@ from llmrec.learning import retrain, retraining
 from llmrec.learning import training as training_module
 from llmrec.learning.crossfit import CrossFit, cross_fit
 from llmrec.learning.gate import Verdict
+from llmrec.models.adapters import WEIGHTS
+from llmrec.models.lora import LoraLearner
 from llmrec.ranking import HeldOutRequest
 from llmrec.records import Candidate
 from llmrec.releases import Release
@@ -448,3 +450,27 @@ def test_the_workspace_before_a_subcommand_is_the_one_that_is_meant(
     assert courses.store.alias("rank") == first
     assert main(["releases", "rollback", "-w", root]) == 0
     assert courses.store.alias("rank") == second
+
+
+def test_an_evolving_adapter_begins_with_the_live_one(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bytes] = []
+    real = LoraLearner.begin_with
+
+    def watched(learner: LoraLearner, directory: Path) -> None:
+        begun.append((directory / WEIGHTS).read_bytes())
+        real(learner, directory)
+
+    monkeypatch.setattr(LoraLearner, "begin_with", watched)
+    wanted = settings(tiny_base)
+    wanted["learning"] |= {"start": "champion", "pull": 1.0}
+    with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
+        fill(rec)
+        first = release_of(rec)
+        assert begun == []
+        assert rec.releases.champion() == first
+        release_of(rec)
+        adapter = first.folder("adapter")
+        assert begun == ([] if adapter is None else [(adapter / WEIGHTS).read_bytes()])
+        assert adapter is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from llmrec.errors import ConfigError, MissingExtraError, ModelError
 from llmrec.learning import training as module
 from llmrec.learning.examples import Example
 from llmrec.learning.lessons import Lessons
-from llmrec.learning.training import AdapterOptions, AdapterTraining, list_losses, train_adapter
+from llmrec.learning.training import (
+    AdapterOptions,
+    AdapterTraining,
+    list_divergences,
+    list_losses,
+    train_adapter,
+)
 from llmrec.models import PromptTree, TransformersLM, resolve
 from llmrec.models.lora import LoraLearner, LoraShape
 from tests.tiny import launched, made_base
@@ -212,6 +219,51 @@ def test_in_bfloat16_the_adapter_learns_in_float32(tiny_base: Path) -> None:
     assert all(weight.dtype == torch.float32 for weight in learner.adapter.values())
     assert max(state.gains) > 0.8
     learner.close()
+
+
+def test_a_pull_keeps_it_near_what_it_said_at_first(tiny: TransformersLM) -> None:
+    moved = {}
+    for pull in (0.0, 3.0):
+        learner, state = trained(tiny, options=replace(OPTIONS, pull=pull))
+        one = lessons().validation[0]
+        with torch.no_grad(), learner.without_adapter():
+            before = learner([one.tree])
+        now = torch.as_tensor(said(learner, [one]))
+        moved[pull] = float(list_divergences(before, now, one).sum())
+        assert state.step == 36
+        learner.close()
+    assert 0 < moved[3.0] < 0.5 * moved[0.0]
+
+
+def test_divergence_is_that_of_the_lists_with_their_offsets() -> None:
+    one = Example(
+        PromptTree((1,), tuple(PromptTree((2, place)) for place in range(4))), np.array([0, 1.0, 0, 0]), (2, 2)
+    )
+    before, now = torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, 2.0, 2.0])
+    first, second = list_divergences(before, now, one).tolist()
+    share = torch.softmax(torch.tensor([0.0, 1.0]), 0)
+    assert first == pytest.approx(float((share * (share.log() - torch.tensor([0.5, 0.5]).log())).sum()))
+    assert second == pytest.approx(0.0, abs=1e-6)
+
+
+def test_it_goes_on_from_an_adapter_and_keeps_it_where_nothing_is_better(tiny: TransformersLM, tmp_path: Path) -> None:
+    learner, first = trained(tiny)
+    learner.save(tmp_path)
+    spoken = said(learner, lessons().validation)
+    learner.close()
+    second = tiny.learner(SHAPE)
+    second.begin_with(tmp_path)
+    assert said(second, lessons().validation) == pytest.approx(spoken, abs=2e-3)
+    useless = replace(OPTIONS, epochs=1, learning_rate=0.9, begun=True)
+    state = train_adapter(second, lessons(), useless)
+    assert state.gains[0] == pytest.approx(max(first.gains), abs=1e-2)
+    assert state.best_step == 0 < len(state.best)
+    assert said(second, lessons().validation) == pytest.approx(spoken, abs=2e-3)
+    second.close()
+    other = tiny.learner(replace(SHAPE, rank=2))
+    with pytest.raises(ModelError, match="another shape"):
+        other.begin_with(tmp_path)
+    other.close()
 
 
 def test_two_processes_learn_what_one_learns(tiny: TransformersLM, tiny_base: Path, tmp_path: Path) -> None:
