@@ -169,8 +169,6 @@ class FeedbackSettings(_Section):
     """How far, in log-odds, what a user turned down pushes away an item like it at most; 0: not at all."""
     half_life: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Days after which that is half as strong."""
-    trend: Weight = 0.0
-    """How far, in log-odds, an item that became more common since the release is lifted at most; 0: not at all."""
 
 
 class LearningSettings(_Section):

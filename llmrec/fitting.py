@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -132,7 +133,7 @@ class Fit:
             previous: The live release's encoder, to begin with.
             train: Trains an adapter over the retriever; None: the language model is asked as it is.
         """
-        snapshot = self.snapshot()
+        began, snapshot = datetime.now(UTC), self.snapshot()
         fitted = self.retriever(snapshot, previous)
         trained = TrainedRanker(self.ranker) if train is None else train(self, fitted, snapshot)
         parts: dict[str, object] = {
@@ -143,7 +144,8 @@ class Fit:
             parts |= {**fitted.trained.encoder.to_parts(), **fitted.evidence.to_parts()}
         parts |= trained.parts
         parts["fusion.json"] = self._fusion(fitted, trained).to_dict()
-        return releases.create(parts, self._manifest(prompt, snapshot, fitted, trained))
+        manifest = self._manifest(prompt, snapshot, fitted, trained)
+        return releases.create(parts, {**manifest, "began": began.isoformat()})
 
     def tidy(self, *, trained: bool) -> None:
         """Remove what an interrupted run would go on from, once the release is safe.

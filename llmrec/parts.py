@@ -17,7 +17,7 @@ from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import ModelError, NotFittedError, ReleaseError, ScoringError
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
-from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker, Trend, default_directory
+from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker, default_directory
 from llmrec.records import AttributeValue
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import (
@@ -44,7 +44,6 @@ _Scorers = tuple[tuple[str, int], Space, ColdStart]
 
 _RELEASES = 2
 """So many releases' adapters stay loaded."""
-_NEWS = 0.01
 _logger = logging.getLogger(__name__)
 
 
@@ -120,7 +119,6 @@ class Parts:
         self._refused: str | None = None
         self._scorers: _Scorers | None = None
         self._words: WordsKeeper | None = None
-        self._counted: tuple[str, int, dict[str, int]] | None = None
         self._intents: IntentModel | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
@@ -215,7 +213,11 @@ class Parts:
 
     def _cold_start(self, live: Live, catalogue: Catalogue, space: Space) -> ColdStart:
         half_life = self._settings.retrieval.half_life
-        return ColdStart(catalogue, space, live.taken, self.text_encoder(), half_life)
+
+        def is_against(text: str) -> bool:
+            return self.words().opinion(catalogue.items, catalogue.version, text).sentiment < 0
+
+        return ColdStart(catalogue, space, live.taken, self.text_encoder(), half_life, is_against=is_against)
 
     def fused(self, live: Live, catalogue: Catalogue, llm: bool | None) -> FusedRanker:
         """Orders candidates with the live release's weights.
@@ -238,19 +240,9 @@ class Parts:
             items=catalogue.items,
         )
         if not (self._settings.ranking.enabled if llm is None else llm):
-            return FusedRanker(live.fusion, None, pushback, self._trend(live))
+            return FusedRanker(live.fusion, None, pushback)
         live.release.require("base_model", self.ranker().model.sha256)
-        return FusedRanker(live.fusion, self._adapted(live.release), pushback, self._trend(live))
-
-    def _trend(self, live: Live) -> Trend | None:
-        """What became more common since the release was made; counted anew once there is a hundredth more."""
-        learnt = live.release.learnt
-        if not self._settings.feedback.trend or learnt is None:
-            return None
-        last, known = self._store.last_sequence(), self._counted
-        if known is None or known[0] != live.release.version or last > known[1] + (known[1] - learnt) * _NEWS:
-            known = self._counted = (live.release.version, last, self._store.taken_since(learnt))
-        return Trend(live.taken.counts, known[2], self._settings.feedback.trend)
+        return FusedRanker(live.fusion, self._adapted(live.release), pushback)
 
     def _adapted(self, release: Release) -> Ranker:
         """Asks the language model with the release's adapter, if it has one."""

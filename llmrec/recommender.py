@@ -5,11 +5,14 @@ store ──> history ──> retriever ──> ranker ──> fusion ──> Re
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -123,6 +126,25 @@ class Recommender:
         """
         workspace = Workspace.open(Path(path))
         return cls(workspace, Settings.load(workspace.settings_file, _sections(settings)), **parts)
+
+    def beside(self, path: Path, settings: Settings, *, create: bool = False) -> Recommender:
+        """Another workspace, read by the same models, words and templates.
+
+        Args:
+            path: Its directory.
+            settings: Its settings.
+            create: Make it there.
+        """
+        made = Recommender.create if create else Recommender.open
+        own = self.workspace.prompts
+        if create and own is not None:
+            shutil.copytree(own, path / "prompts", dirs_exist_ok=True)
+        model = self._parts.ranker().model if settings.ranking.enabled else None
+        return made(path, settings, encoder=self._parts.text_encoder(), language_model=model)
+
+    def reads_by(self) -> list[str]:
+        """What identifies the text encoder and the prompts in use."""
+        return [self._parts.text_encoder().fingerprint, self._parts.prompt()]
 
     def close(self) -> None:
         """Let go of the database."""
@@ -241,14 +263,24 @@ class Recommender:
         )
 
     def take_back(self, user_id: str, event_ids: Sequence[str]) -> int:
-        """Delete some of a user's own events, as they wish; the next request does not know of them.
+        """Delete some of a user's own events, as they wish, and their words where a conversation keeps them.
 
         Returns:
             How many there were. Where a release may have learnt from one, it is marked as after `forget`.
         """
-        champion = self.releases.champion()
-        learnt = (champion.learnt or 0) if champion else 0
-        return self.store.take_back(user_id_of(user_id), list(event_ids), learnt=learnt)
+        learnt = max((release.learnt or 0 for release in self.releases.list()), default=0)
+        user_id, wanted = user_id_of(user_id), set(event_ids)
+        texts = [str(event.text) for event in self.store.events(user_id) if event.event_id in wanted and event.text]
+        gone = self.store.take_back(user_id, sorted(wanted), learnt=max(learnt, self._being_learnt()))
+        self.store.turns.blank(user_id, texts)
+        return gone
+
+    def _being_learnt(self) -> int:
+        """The newest event that a fit which is running, or was interrupted, knows of."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = (self.workspace.training / "encoder.json").read_bytes()
+            return int(json.loads(kept)["last_sequence"])
+        return 0
 
     def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user for good: what is known of them, what they did, and what was recommended to them.
@@ -265,6 +297,7 @@ class Recommender:
         """
         with self.workspace.locked("forget"):  # a fit that is running has read what they did
             gone = self.store.forget(user_id_of(user_id))
+            shutil.rmtree(self.workspace.root / "replay", ignore_errors=True)  # an interrupted one has copies
         if not any(gone.values()):
             raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
         return gone
@@ -422,6 +455,7 @@ class Recommender:
         """
         n, wanted, context = how_many(n), conditions(where), situation(context)
         left_out = frozenset(item_ids_of(exclude, "exclude"))
+        like = None if like is None else item_ids_of([like], "like")[0]
         mixed = variety(diversity, self.settings.retrieval.diversity)
         start = time.perf_counter()
         # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
@@ -561,7 +595,7 @@ class Recommender:
         return Chat(
             self,
             user_id_of(user_id),
-            conversation_id or uuid.uuid4().hex,
+            user_id_of(conversation_id) if conversation_id else uuid.uuid4().hex,
             read=self._understanding,
             words=partial(self._parts.prompts.text, "chat"),
             kept=self.store.turns,
@@ -591,7 +625,7 @@ def _with_or_without_llm(
     why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
 ) -> tuple[list[float], tuple[str, ...]]:
     """How much the score falls without each event, and what to say of it; without the language model if it fails."""
-    without = FusedRanker(fused.fusion, None, fused.pushback, fused.trend)
+    without = FusedRanker(fused.fusion, None, fused.pushback)
     try:
         if failed is None:
             return why(fused), ()

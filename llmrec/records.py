@@ -192,6 +192,7 @@ class Event:
     NEGATIVE: ClassVar[frozenset[str]] = frozenset({"dislike", "hide", "skip"})
     PASSIVE: ClassVar[frozenset[str]] = frozenset({"impression"})
     HIDING: ClassVar[frozenset[str]] = frozenset({"hide"})
+    WORDS: ClassVar[frozenset[str]] = frozenset({"unhide", "comment", "search"})
     SHOWING: ClassVar[frozenset[str]] = frozenset({"unhide", "like"})
 
     user_id: str
@@ -234,7 +235,8 @@ class Event:
     @property
     def is_taking(self) -> bool:
         """Whether the user took an item: what is learnt from, and what a history says of them."""
-        return self.item_id is not None and self.is_behaviour and not self.is_negative and self.kind != "unhide"
+        silent = self.is_negative or self.kind in self.WORDS
+        return self.item_id is not None and self.is_behaviour and not silent
 
 
 @dataclass(frozen=True, slots=True)

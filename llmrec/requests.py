@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -122,11 +123,12 @@ def _condition(name: object, value: object) -> Condition:
     return Condition.of(wanted, _alternatives(name, value["not"]) if "not" in value else (), least, most)
 
 
-def _bound(name: object, value: object) -> float:
-    plain = value.item() if hasattr(value, "item") else value
-    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
-        raise ConfigError(f"where: {name} is bounded by {value!r}, which is no number", hint='write {"min": 1990}')
-    return plain
+def _bound(name: object, value: Any) -> float:
+    with suppress(ValueError, OverflowError):  # an array of several, an integer of hundreds of digits
+        plain = value.item() if hasattr(value, "item") else value
+        if isinstance(plain, int | float) and not isinstance(plain, bool) and math.isfinite(float(plain)):
+            return plain
+    raise ConfigError(f"where: {name} is bounded by what is no number", hint='write {"min": 1990}')
 
 
 def _alternatives(name: object, value: Any) -> list[object]:

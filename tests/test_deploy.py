@@ -37,13 +37,20 @@ def is_known(command: list[str]) -> bool:
     return "--workspace" in CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "200"}).output
 
 
-def shell(tmp_path: Path, script: str, status: int) -> int:
-    """The status of a shell script in which llmrec ends with one."""
+def shell(tmp_path: Path, script: str, status: int) -> tuple[int, str]:
+    """Status and output of a shell script in which llmrec ends with a status."""
     program = tmp_path / "llmrec"
-    program.write_text(f"#!/bin/sh\nexit {status}\n")
+    program.write_text(f"#!/bin/sh\necho it ended with {status}\nexit {status}\n")
     program.chmod(0o755)
     script = script.replace("/opt/llmrec/bin/llmrec", "llmrec")
-    return subprocess.run(["/bin/sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False).returncode
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_systemd_runs_it_and_takes_not_better_for_an_answer() -> None:
@@ -74,7 +81,7 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
 
 def cron_line() -> tuple[list[str], str]:
     (line,) = [one for one in (DEPLOY / "llmrec.cron").read_text().splitlines() if one and not one.startswith("#")]
-    *when, _, command = line.split(maxsplit=6)
+    *when, command = line.split(maxsplit=5)
     return when, command
 
 
@@ -82,8 +89,9 @@ def cron_line() -> tuple[list[str], str]:
 def test_cron_mails_failures_alone(tmp_path: Path, status: int, seen: int) -> None:
     when, command = cron_line()
     assert len(when) == 5
-    assert is_known(shlex.split(command.partition("||")[0]))
-    assert (shell(tmp_path, command, status) != 0) == bool(seen)
+    assert is_known(shlex.split(command.partition("$(")[2].partition("2>&1")[0]))
+    # What is printed is mailed.
+    assert shell(tmp_path, command, status) == (seen, f"it ended with {status}\n" if seen else "")
 
 
 @pytest.mark.parametrize(("status", "seen"), STATUSES.items())
@@ -92,7 +100,7 @@ def test_a_job_fails_on_failures_alone(tmp_path: Path, status: int, seen: int) -
     (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     script = " ".join(container["args"])
     assert is_known(shlex.split(script.partition(";")[0]))
-    assert shell(tmp_path, script, status) == seen
+    assert shell(tmp_path, script, status)[0] == seen
 
 
 def test_two_jobs_never_overlap() -> None:

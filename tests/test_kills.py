@@ -51,7 +51,8 @@ def test_nothing_acknowledged_is_lost_and_the_champion_always_answers(tmp_path: 
             assert set(acknowledged) <= set(stored)
             assert rec.recommend("ann").items
             assert rec.releases.champion() is not None
-            assert all((one.directory / "manifest.json").is_file() for one in rec.releases.list())
+            for release in rec.releases.list():
+                assert all(release.read(name) for name in release.manifest["files"])
     assert len(acknowledged) > KILLS
     with Recommender.open(tmp_path / "shop", encoder=WordEncoder(), language_model=OverlapLanguageModel()) as rec:
         assert rec.fit().version == rec.recommend("ann").release

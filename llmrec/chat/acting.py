@@ -20,6 +20,8 @@ __all__ = ["Recommends", "Speaker"]
 _NEAREST = 0.45
 """Cosine between an utterance and a text, from which it is taken for a description of that item."""
 _MOST_STEPS = 20
+_POOR = 2.0
+"""Stars, of five, that turn an item down."""
 _TOLD = 0.3
 """A sentiment that is nearer to 0 says little."""
 _MORE = re.compile(r"\b(?:more|next|other|others|else|another|different|new|refresh|update|again)\b", re.IGNORECASE)
@@ -33,6 +35,7 @@ _ALL = re.compile(
     re.IGNORECASE,
 )
 _FORGET = re.compile(r"\b(?:forget|delete|remove|erase|clear)\b", re.IGNORECASE)
+_ABOUT = re.compile(r"\b(?:about|of|on|regarding|concerning)\s+(?!me\b|it all\b)\w", re.IGNORECASE)
 _EVERYTHING = re.compile(r"\b(?:everything|all)\b", re.IGNORECASE)
 _CORRECTION = re.compile(r"\b(?:wrong|not true|correct|false|don'?t like|do not like|isn'?t true)\b", re.IGNORECASE)
 _THANKS = re.compile(r"\b(?:thanks?|thank you|merci|danke|gracias|grazie)\b", re.IGNORECASE)
@@ -121,12 +124,13 @@ class Speaker:
         """Do what is wanted, and say so; the state holds what changed."""
         before = self.state.constraints
         for wish in wishes:
-            getattr(self, f"_on_{wish.intent}")(wish)
+            if not self._misses(wish.mentions):
+                getattr(self, f"_on_{wish.intent}")(wish)
         if self._actions:
             self._said.insert(0, self._words("done", actions=[one.text for one in self._actions]))
         if self._list_wanted is not None:
             self._give_list(**self._list_wanted)
-        done = [one for one in self._actions if one.kind not in ("taken_back", "unfiltered", "deleted")]
+        done = [one for one in self._actions if one.kind not in ("taken_back", "deleted")]
         if done:
             step = Step("; ".join(one.text for one in done), before, tuple(self._event_ids))
             self.state = replace(self.state, steps=(*self.state.steps, step)[-_MOST_STEPS:])
@@ -177,7 +181,11 @@ class Speaker:
         if not subjects and (one := self._one_item(wish)) is not None:
             subjects = [one]
         hides = bool(_HIDE.search(wish.text)) and not re.search(r"\b(?:like|similar)\b", wish.text, re.IGNORECASE)
+        hidden = self._rec.history(self._user_id).hidden
         for item_id in subjects:
+            if hides and item_id in hidden:
+                self._said.append(self._words("why_not", **_why_not(self._title(item_id), hidden=True)))
+                continue
             kind, done = ("hide", "hidden") if hides else ("dislike", "disliked")
             self._keep(Event(self._user_id, item_id, kind))
             told = f"hid {self._title(item_id)}" if hides else f"less like {self._title(item_id)}"
@@ -244,7 +252,7 @@ class Speaker:
         place = str(shown.index(item_id) + 1) if item_id in shown else ""
         against = self.state.constraints.against(item) or ""
         found = {"hidden": item_id in history.hidden, "seen": item_id in history.seen, "against": against}
-        last, gap, parts, text = "", "", "", ""
+        last, gap, parts, text, unlisted = "", "", "", "", not shown
         if not place and not any(found.values()):
             ranked = self._rec.rank(candidates=[*shown, item_id], user_id=self._user_id)
             own = next(one for one in ranked if one.item.item_id == item_id)
@@ -254,11 +262,8 @@ class Speaker:
             if above:
                 last, gap = above[-1].item.title, f"{above[-1].score - own.score:.2f}"
                 parts = _difference(own, above[-1])
-            else:
-                place = "1" if others else ""
-        self._said.append(
-            self._words("why_not", title=item.title, place=place, last=last, gap=gap, parts=parts, text=text, **found)
-        )
+        told = {"place": place, "last": last, "gap": gap, "parts": parts, "text": text, "unlisted": unlisted, **found}
+        self._said.append(self._words("why_not", **_why_not(item.title, **told)))
 
     def _explained(self, item_id: str) -> str:
         self._explanation = self._rec.explain(self._user_id, item_id)
@@ -312,7 +317,9 @@ class Speaker:
     def _comment(self, item_id: str | None, text: str, stars: float | None) -> None:
         title = f" on {self._title(item_id)}" if item_id else ""
         if item_id is not None and stars is not None:
-            self._keep(Event(self._user_id, item_id, "rating", value=stars))
+            self._keep(Event(self._user_id, item_id, "rating", value=stars, text=text))
+            if stars <= _POOR:
+                self._keep(Event(self._user_id, item_id, "dislike"))
             self._actions.append(Action("rated", f"rated {self._title(item_id)} {stars:g}", item_id))
             return
         opinion = self._rec.opinion(text)
@@ -321,6 +328,9 @@ class Speaker:
             self._actions.append(Action("seen", f"you know {self._title(item_id)}", item_id))
             return
         self._keep(Event(self._user_id, item_id, "comment", text=text))
+        if item_id is not None and abs(opinion.sentiment) >= _TOLD:
+            # The words are kept as they are; what they come to is a deed that the encoder knows.
+            self._keep(Event(self._user_id, item_id, "like" if opinion.sentiment > 0 else "dislike"))
         tone = (
             "in favour"
             if opinion.sentiment > 0.2
@@ -353,6 +363,16 @@ class Speaker:
             self.state = replace(self.state, offered=())
             self._want_list()
 
+    def _take_back(self, event_ids: Sequence[str]) -> None:
+        """Delete events, and what could have been undone of them."""
+        self._rec.take_back(self._user_id, event_ids)
+        gone, steps = set(event_ids), []
+        for step in self.state.steps:
+            left = tuple(one for one in step.event_ids if one not in gone)
+            if left or not step.event_ids:
+                steps.append(replace(step, event_ids=left))
+        self.state = replace(self.state, steps=tuple(steps))
+
     def _undo_last(self) -> None:
         if not self.state.steps:
             self._said.append(self._words("taken_back", what=""))
@@ -377,15 +397,19 @@ class Speaker:
         return [one.attribute for one in self.state.constraints.limits if one.attribute.casefold() in said]
 
     def _unhide(self, item_ids: Sequence[str]) -> None:
+        history = self._rec.history(self._user_id)
         found = [
-            event
-            for event in self._rec.history(self._user_id).events
-            if event.item_id in item_ids and event.is_negative and event.event_id
+            event for event in history.events if event.item_id in item_ids and event.is_negative and event.event_id
         ]
+        # What was hidden longer ago than a history reaches is shown again by a word of its own.
+        for item_id in sorted(history.hidden.intersection(item_ids) - {event.item_id for event in found}):
+            self._keep(Event(self._user_id, item_id, "unhide"))
+            self._actions.append(Action("taken_back", f"{self._title(item_id)} may be shown again", item_id))
         if not found:
-            self._said.append(self._words("taken_back", what=""))
+            if not self._actions:
+                self._said.append(self._words("taken_back", what=""))
             return
-        self._rec.take_back(self._user_id, [str(event.event_id) for event in found])
+        self._take_back([str(event.event_id) for event in found])
         for item_id in dict.fromkeys(str(event.item_id) for event in found):
             self._actions.append(Action("taken_back", f"{self._title(item_id)} may be shown again", item_id))
             self._talk_of(item_id)
@@ -405,6 +429,10 @@ class Speaker:
     def _forget(self, wish: Wish) -> None:
         subjects, values = self._subjects(wish.mentions), wish.mentions.values
         everything = bool(_EVERYTHING.search(wish.text)) and not subjects and not values
+        if everything and _ABOUT.search(wish.text):
+            # “Everything I said about …” what is not understood is not everything.
+            self._said.append(self._words("which", missing="", shown=bool(self.state.shown)))
+            return
         whole = re.search(r"\bhistory\b", wish.text, re.IGNORECASE)
         gone = [
             event
@@ -414,7 +442,7 @@ class Speaker:
         if subjects:
             self._talk_of(subjects[-1])
         if gone:
-            self._rec.take_back(self._user_id, [str(event.event_id) for event in gone])
+            self._take_back([str(event.event_id) for event in gone])
             titles = dict.fromkeys(self._title(event.item_id) for event in gone if event.item_id)
             about = f" about {', '.join(titles)}" if titles else ""
             self._actions.append(Action("deleted", f"deleted {len(gone)} of your entries{about}"))
@@ -453,26 +481,29 @@ class Speaker:
         del wish
         self._said.append(self._words("other"))
 
+    def _misses(self, mentions: Mentions) -> bool:
+        """Whether a place is named that the list does not have: then nothing is done, and that is said."""
+        shown = len(self.state.shown)
+        missing = [one for one in mentions.subjects if isinstance(one, int) and not (one == -1 or one <= shown)]
+        missing += [one for one in mentions.subjects if one == -1 and not shown]
+        if missing:
+            self._said.append(
+                self._words("which", missing=str(missing[0]) if missing[0] > 0 else "", shown=bool(shown))
+            )
+        return bool(missing)
+
     def _subjects(self, mentions: Mentions) -> list[str]:
-        """The items an utterance names; a place that the list lacks is left out, and said."""
-        found = []
-        for one in mentions.subjects:
-            if isinstance(one, str):
-                found.append(one)
-            elif -len(self.state.shown) <= (one - 1 if one > 0 else one) < len(self.state.shown):
-                found.append(self.state.shown[one - 1 if one > 0 else one])
-            else:
-                self._said.append(self._words("which", missing=str(one), shown=bool(self.state.shown)))
+        """The items an utterance names."""
+        found = [
+            one if isinstance(one, str) else self.state.shown[one - 1 if one > 0 else one] for one in mentions.subjects
+        ]
         return list(dict.fromkeys(found))
 
     def _one_item(self, wish: Wish, *, default: str | None = None, guess: bool = False) -> str | None:
         """The item that a wish is about; where it names none, the one talked of last, or one that it describes."""
-        before = len(self._said)
         subjects = self._subjects(wish.mentions)
         if subjects:
             return subjects[0]
-        if len(self._said) > before:
-            return None
         if self.state.focus or default:
             return self.state.focus or default
         near = self._rec.nearest(wish.text) if guess else None
@@ -504,6 +535,12 @@ class Speaker:
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         return [*told, *sorted(numbers)]
+
+
+def _why_not(title: str, **told: object) -> dict[str, object]:
+    """What the block `why_not` is given."""
+    nothing = {"place": "", "hidden": False, "seen": False, "against": "", "last": "", "gap": "", "parts": ""}
+    return {"title": title, "text": "", "unlisted": False, **nothing, **told}
 
 
 def _with_year(item: Item) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -16,6 +16,8 @@ _NAMES = {
     "year": ("year", "release_year", "published", "publication_year", "released"),
     "price": ("price", "cost", "fee", "price_usd", "price_eur"),
     "length": ("length", "duration", "runtime", "minutes", "pages", "hours", "weeks"),
+    "minutes": ("minutes", "runtime", "duration", "length"),
+    "pages": ("pages",),
 }
 """What people call a number -> the attribute it may be in a catalogue."""
 _LONGEST_GAP = 200
@@ -77,6 +79,11 @@ class Constraints:
         gone, names = {(one.attribute, one.value) for one in values}, set(subjects)
         kept = [one for one in self.values if (one.attribute, one.value) not in gone]
         return Constraints(tuple(kept), tuple(one for one in self.limits if one.attribute not in names))
+
+    def known_to(self, names: Collection[str]) -> Constraints:
+        """Those on attributes that the catalogue still has."""
+        values = tuple(one for one in self.values if one.attribute in names)
+        return Constraints(values, tuple(one for one in self.limits if one.attribute in names))
 
     def where(self) -> dict[str, dict[str, Any]]:
         """As conditions of a request."""
@@ -150,7 +157,12 @@ def limits_of(
 
 
 def _attribute(subject: str, items: Mapping[str, Item]) -> str | None:
-    names = {name for item in items.values() for name in item.attributes}
+    names = {
+        name
+        for item in items.values()
+        for name, value in item.attributes.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
     return next((name for name in _NAMES[subject] if name in names), None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from llmrec.chat.acting import Recommends, Speaker
@@ -13,6 +15,8 @@ from llmrec.records import Item
 
 __all__ = ["Chat", "Keeps"]
 
+_LOCKS = [threading.Lock() for _ in range(64)]
+"""Two turns of one conversation come one after the other."""
 _LONGEST = 2_000
 """Characters of an utterance that are read and kept."""
 
@@ -79,8 +83,14 @@ class Chat:
         if not isinstance(text, str):
             raise DataError(f"{text!r} is no text", hint='chat.send("why the second one?")')
         said = _readable(text)
+        with _LOCKS[hash((self.user_id, self.conversation_id)) % len(_LOCKS)]:
+            return self._answered(said)
+
+    def _answered(self, said: str) -> Reply:
         items, understanding = self._read()
         state = self._state()
+        names = {name for item in items.values() for name in item.attributes}
+        state = replace(state, constraints=state.constraints.known_to(names))
         speaker = Speaker(self._recommender, self.user_id, items, state, words=self._words, n=self._n)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = speaker.answer(understanding.wishes(said, shown))

@@ -192,16 +192,6 @@ class Store:
             query = query.where(_BEHAVIOUR)
         return int(self._rows(query)[0][0]) if user_id.isprintable() else 0
 
-    def taken_since(self, sequence: int) -> dict[str, int]:
-        """How many events on each item arrived after one, of those that took it."""
-        refused = sorted(Event.PASSIVE | Event.NEGATIVE | {"unhide"})
-        query = (
-            select(events.c.item_id, func.count().label("taken"))
-            .where(events.c.sequence > sequence, events.c.item_id.is_not(None), events.c.kind.not_in(refused))
-            .group_by(events.c.item_id)
-        )
-        return {row.item_id: row.taken for row in self._rows(query)}
-
     def append(self, event: Event) -> Event:
         """Keep one event; it is on disk, with its sequence, when this returns.
 

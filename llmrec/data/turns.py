@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, Row, delete, func, select, update
 
 from llmrec.data.engine import insert_or_ignore, reading, writing
 from llmrec.data.schema import turns, users
 
 __all__ = ["Turn", "Turns"]
+
+_BLANK = "(deleted)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +108,18 @@ class Turns:
             wanted.append(turns.c.conversation_id == conversation_id)
         with writing(self._engine) as connection:
             return int(connection.execute(delete(turns).where(*wanted)).rowcount)
+
+    def blank(self, user_id: str, texts: Sequence[str]) -> int:
+        """Take the words out of a user's turns that said one of these; how many there were."""
+        wanted = [text for text in texts if text]
+        rows = self._rows_of(user_id) if wanted else []
+        places = [row.turn for row in rows if any(text in row.said for text in wanted)]
+        if places:
+            with writing(self._engine) as connection:
+                gone = update(turns).where(turns.c.turn.in_(places))
+                connection.execute(gone.values(said=_BLANK, answered=_BLANK, actions="[]"))
+        return len(places)
+
+    def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any]]:
+        with reading(self._engine) as connection:
+            return connection.execute(select(turns.c.turn, turns.c.said).where(turns.c.user_id == user_id)).all()

@@ -40,10 +40,8 @@ def replay_page(replay: Replay) -> str:
 
 
 def _difference(replay: Replay, policy: str) -> str:
-    if policy == "frozen" or "frozen" not in replay.blocks or replay.options.blocks < 2:
-        return ""
     found = replay.over_frozen(policy)
-    return f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    return "" if found is None else f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def _draw(axes: Any, replay: Replay, metric: str) -> None:

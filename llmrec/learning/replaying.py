@@ -4,13 +4,11 @@ The first events are what everybody knows. Then comes block after block: a polic
 from what was known just before it; then it learns the block, or not. What a user really did next is what counts.
 
 - frozen: the first release answers to the end. What a user does still acts on their next request.
-- online: so does it here, and what became more common since lifts an item (`llmrec.ranking.trend`).
 - anew: after each block everything is fitted anew, on all events so far.
 - evolving: after each block the release is fitted on from the one before.
-- both: evolving, with what became more common since.
 
-What is learnt is the same for frozen and online, and for evolving and both, so these share a workspace. Each block's
-results are kept in a file, so that an interrupted replay goes on at its block.
+Each policy has a workspace of its own until it is played out. Each block's result is kept in a file, so that an
+interrupted replay goes on at its block.
 """
 
 from __future__ import annotations
@@ -19,38 +17,33 @@ import hashlib
 import json
 import math
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from llmrec.config import Settings
-from llmrec.errors import ConfigError, DataError
+from llmrec.errors import BusyError, ConfigError, DataError
 from llmrec.evaluation.uncertainty import Comparison, Interval, intervals, paired
 from llmrec.files import replace_file
-from llmrec.ranking import FusedRanker, Trend
+from llmrec.ranking import FusedRanker
 from llmrec.recommender import Recommender
 from llmrec.records import Event, History, User
 
 __all__ = ["POLICIES", "BlockResult", "Replay", "ReplayOptions", "policies_of", "replay"]
 
-Policy = Literal["frozen", "online", "anew", "evolving", "both"]
-POLICIES: tuple[Policy, ...] = ("frozen", "online", "anew", "evolving", "both")
+Policy = Literal["frozen", "anew", "evolving"]
+POLICIES: tuple[Policy, ...] = ("frozen", "anew", "evolving")
 
-_LEARNERS: dict[str, tuple[Policy, ...]] = {
-    "frozen": ("frozen", "online"),
-    "anew": ("anew",),
-    "evolving": ("evolving", "both"),
-}
-"""Who learns how -> the policies that answer with that."""
-_TRENDING = ("online", "both")
 _CUTOFF = 10
-_TREND = 1.0
-"""The largest effect, in log-odds, where a workspace's own setting is none."""
+_FEWEST = 10
+"""Events a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +101,16 @@ class Replay:
         return np.concatenate([np.array(getattr(one, metric)) for one in self.blocks[policy][first:]])
 
     def curve(self, policy: str, metric: str) -> list[Interval]:
-        """Of each block the mean with its interval."""
-        return [intervals(np.array(getattr(one, metric))[:, None])[0] for one in self.blocks[policy]]
+        """Of each block the mean with its interval; none where nothing new was taken."""
+        found = [np.array(getattr(one, metric)) for one in self.blocks[policy]]
+        return [intervals(one[:, None])[0] if len(one) else Interval(None, None, None) for one in found]
 
-    def over_frozen(self, policy: str, metric: str = "ndcg") -> Comparison:
-        """By how much a policy is better than frozen from the second block on."""
-        (compared,) = paired(self.values(policy, metric, 1)[:, None], self.values("frozen", metric, 1)[:, None])
-        return compared
+    def over_frozen(self, policy: str, metric: str = "ndcg") -> Comparison | None:
+        """By how much a policy is better than frozen from the second block on; None: nobody was asked there."""
+        if policy == "frozen" or "frozen" not in self.blocks or self.options.blocks == 1:
+            return None
+        first, second = self.values(policy, metric, 1), self.values("frozen", metric, 1)
+        return paired(first[:, None], second[:, None])[0] if len(first) else None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -128,13 +124,15 @@ class Replay:
                 for policy, found in self.blocks.items()
             },
             "paired": {
-                f"{policy}-frozen": {
-                    metric: self.over_frozen(policy, metric).to_dict() for metric in ("ndcg", "clicks")
-                }
+                f"{policy}-frozen": {metric: found.to_dict() for metric, found in compared.items()}
                 for policy in others
-                if "frozen" in self.blocks and self.options.blocks > 1
+                if (compared := self._compared(policy))
             },
         }
+
+    def _compared(self, policy: str) -> dict[str, Comparison]:
+        found = {metric: self.over_frozen(policy, metric) for metric in ("ndcg", "clicks")}
+        return {metric: one for metric, one in found.items() if one is not None}
 
 
 def replay(
@@ -149,14 +147,20 @@ def replay(
         progress: Show bars on a terminal.
 
     Raises:
+        ConfigError: There is nothing to play.
         DataError: There are too few events, or some have no time.
+        BusyError: Another process plays the same.
     """
     wanted = options or ReplayOptions()
+    if wanted.blocks < 1 or wanted.requests < 1 or not 0 < wanted.warm_up < 1:
+        raise ConfigError(
+            f"there is nothing to play: {wanted.blocks} blocks, {wanted.requests} requests, warm-up {wanted.warm_up}",
+            hint="give at least one block and one request, and a warm-up between 0 and 1",
+        )
     log = _log(rec, wanted)
     stage = _Stage(rec, log, wanted, directory / _name(rec, log, wanted), progress)
-    played = {learner: stage.play(learner) for learner, own in _LEARNERS.items() if set(own) & set(wanted.policies)}
-    found = {policy: blocks for of_learner in played.values() for policy, blocks in of_learner.items()}
-    return Replay(wanted, len(log), {policy: found[policy] for policy in wanted.policies})
+    with stage.alone():
+        return Replay(wanted, len(log), {policy: stage.play(policy) for policy in wanted.policies})
 
 
 def policies_of(names: Sequence[str]) -> tuple[Policy, ...]:
@@ -177,7 +181,7 @@ def _log(rec: Recommender, options: ReplayOptions) -> list[Event]:
     events = [event for event in rec.store.events_by_user() if event.user_id not in silent and event.is_behaviour]
     if any(event.timestamp is None for event in events):
         raise DataError("some events have no time", hint="import the log with its timestamps")
-    if len(events) * (1 - options.warm_up) < 10 * options.blocks or not 0 < options.warm_up < 1:
+    if len(events) * (1 - options.warm_up) < _FEWEST * options.blocks:
         raise DataError(f"{len(events)} events are too few for {options.blocks} blocks", hint="play fewer blocks")
     return sorted(events, key=lambda event: (event.timestamp, event.sequence))
 
@@ -187,7 +191,9 @@ def _name(rec: Recommender, log: Sequence[Event], options: ReplayOptions) -> str
     cut = {name: value for name, value in asdict(options).items() if name != "policies"}
     settings = rec.settings.model_dump(mode="json", exclude={"store", "learning"})
     events = [[event.event_id, event.item_id, event.kind, event.value, str(event.timestamp)] for event in log]
-    told = json.dumps([cut, settings, events], sort_keys=True).encode()
+    items = [[item.item_id, item.text] for item in rec.items()]
+    users = [[user.user_id, repr(user.attributes)] for user in rec.users()]
+    told = json.dumps([cut, settings, events, items, users, rec.reads_by()], sort_keys=True).encode()
     return hashlib.sha256(told).hexdigest()[:16]
 
 
@@ -214,21 +220,30 @@ class _Stage:
         self._ends = np.linspace(first, len(log), options.blocks + 1).round().astype(int).tolist()
         self._users = {user.user_id: user for user in rec.users()}
 
-    def play(self, learner: str) -> dict[Policy, list[BlockResult]]:
-        """All blocks of the policies that answer with what one learns; those that were played before are read."""
-        home = self._directory / learner
-        results: dict[Policy, list[BlockResult]] = {policy: [] for policy in _LEARNERS[learner]}
-        with self._workspace(home) as own:
-            for block in range(self._options.blocks):
-                path = home / f"block-{block}.json"
-                if not path.is_file():
-                    self._learn(own, learner, block)
-                    found = self._answer(own, learner, block)
-                    replace_file(path, json.dumps({one: asdict(result) for one, result in found.items()}).encode())
-                kept = json.loads(path.read_bytes())
-                for policy, blocks in results.items():
-                    blocks.append(BlockResult(**kept[policy]))
-        return results
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process plays the same; what all policies began with goes when they are played out."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._directory / ".lock", timeout=0):
+                yield
+                shutil.rmtree(self._directory / "first", ignore_errors=True)
+        except Timeout as error:
+            raise BusyError("another process plays the same replay", hint="wait until it has ended") from error
+
+    def play(self, policy: Policy) -> list[BlockResult]:
+        """All blocks; those that were played before are read."""
+        home = self._directory / policy
+        paths = [home / f"block-{block}.json" for block in range(self._options.blocks)]
+        if not all(path.is_file() for path in paths):
+            with self._workspace(home) as own:
+                for block, path in enumerate(paths):
+                    if not path.is_file():
+                        self._learn(own, policy, block)
+                        replace_file(path, json.dumps(asdict(self._answer(own, block))).encode())
+            # Whoever is forgotten must not live on in a copy.
+            shutil.rmtree(home / "workspace")
+        return [BlockResult(**json.loads(path.read_bytes())) for path in paths]
 
     def _workspace(self, home: Path) -> Recommender:
         """The policy's own, with the first release; the first policy makes that for all."""
@@ -241,11 +256,11 @@ class _Stage:
             shutil.rmtree(half, ignore_errors=True)
             shutil.copytree(common / "workspace", half)
             half.rename(root)
-        return Recommender.open(root, self._settings())
+        return self._rec.beside(root, self._settings())
 
     def _make_first(self, common: Path) -> None:
         shutil.rmtree(common / "workspace", ignore_errors=True)
-        with Recommender.create(common / "workspace", self._settings()) as first:
+        with self._rec.beside(common / "workspace", self._settings(), create=True) as first:
             first.add_users(self._users.values())
             first.add_items(self._rec.items())
             first.add_events(_plain(event) for event in self._log[: self._ends[0]])
@@ -257,57 +272,40 @@ class _Stage:
         ranking = own.ranking.model_copy(update={"enabled": self._options.llm})
         return own.model_copy(update={"ranking": ranking, "store": own.store.model_copy(update={"url": ""})})
 
-    def _learn(self, own: Recommender, learner: str, block: int) -> None:
+    def _learn(self, own: Recommender, policy: Policy, block: int) -> None:
         """What is done with the events before a block."""
         start, stop = self._ends[max(0, block - 1)], self._ends[block]
         own.add_events(_plain(event) for event in self._log[start:stop])
         champion = own.releases.champion()
         # A run that was interrupted after its fit has learnt this already.
         learnt = champion is not None and champion.learnt == own.store.last_sequence()
-        if learner != "frozen" and block and not learnt:
-            own.fit(anew=learner == "anew", progress=self._progress)
+        if policy != "frozen" and block and not learnt:
+            own.fit(anew=policy == "anew", progress=self._progress)
 
-    def _answer(self, own: Recommender, learner: str, block: int) -> dict[Policy, BlockResult]:
+    def _answer(self, own: Recommender, block: int) -> BlockResult:
         start, stop = self._ends[block], self._ends[block + 1]
         asked = {one.place: one for one in self._requests(start, stop)}
         champion = own.releases.champion()
         assert champion is not None
-        results = {policy: BlockResult([], [], champion.version) for policy in _LEARNERS[learner]}
-        learnt = self._ends[0 if learner == "frozen" else block]
-        before, since, past = self._counted(0, learnt), self._counted(learnt, start), self._past(start)
-        bar = tqdm(range(start, stop), desc=f"{learner}, block {block + 1}", disable=not self._progress, leave=False)
+        result, past = BlockResult([], [], champion.version), self._past(start)
+        bar = tqdm(range(start, stop), desc=f"block {block + 1}", disable=not self._progress, leave=False)
         for place in bar:
             event = self._log[place]
             if place in asked:
-                trend = Trend(before, since, own.settings.feedback.trend or _TREND)
-                for policy, listed in self._lists(own, event, past[event.user_id], trend, list(results)):
-                    results[policy].ndcg.append(_ndcg(listed, str(event.item_id)))
-                    results[policy].clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
+                listed = self._list(own, event, past[event.user_id])
+                result.ndcg.append(_ndcg(listed, str(event.item_id)))
+                result.clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
             past[event.user_id].append(event)
-            if event.is_taking:
-                since[str(event.item_id)] += 1
-        return results
+        return result
 
-    def _lists(
-        self, own: Recommender, event: Event, before: Sequence[Event], trend: Trend, policies: Sequence[Policy]
-    ) -> Iterator[tuple[Policy, list[str]]]:
-        """What each policy would have shown just before an event."""
+    def _list(self, own: Recommender, event: Event, before: Sequence[Event]) -> list[str]:
+        """What would have been shown just before an event."""
         retriever, fused = own.answering()
         history = self._history(event.user_id, before, own.settings.retrieval.history_events)
         found = retriever.retrieve(history, own.settings.retrieval.candidates, excluded=history.seen | history.hidden)
         pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
-        plain = FusedRanker(fused.fusion, fused.ranker, pushback)
-        ranked = plain.order(history, found, own.catalogue().items).items
-        moved = trend.scores([one.item.item_id for one in ranked])
-        for policy in policies:
-            scores = [
-                one.score + (lift if policy in _TRENDING else 0.0) for one, lift in zip(ranked, moved, strict=True)
-            ]
-            order = sorted(range(len(ranked)), key=lambda place, scores=scores: -scores[place])  # type: ignore[misc]
-            yield policy, [ranked[place].item.item_id for place in order[:_CUTOFF]]
-
-    def _counted(self, start: int, stop: int) -> Counter[str]:
-        return Counter(str(event.item_id) for event in self._log[start:stop] if event.is_taking)
+        ranked = FusedRanker(fused.fusion, fused.ranker, pushback).order(history, found, own.catalogue().items)
+        return [one.item.item_id for one in ranked.items[:_CUTOFF]]
 
     def _requests(self, start: int, stop: int) -> Iterator[_Request]:
         """Some events of a block on items that were new to their users."""

@@ -7,7 +7,6 @@ from llmrec.ranking.fusion import Fusion, JudgedList, fit_fusion
 from llmrec.ranking.prompts import PromptLibrary, default_directory
 from llmrec.ranking.pushback import Pushback
 from llmrec.ranking.ranker import Ranker, SharedPrompt
-from llmrec.ranking.trend import Trend
 
 __all__ = [
     "FusedRanker",
@@ -19,7 +18,6 @@ __all__ = [
     "Ranker",
     "Ranking",
     "SharedPrompt",
-    "Trend",
     "default_directory",
     "explored",
     "fit_fusion",

@@ -13,7 +13,6 @@ from llmrec.errors import ScoringError
 from llmrec.ranking.fusion import Fusion
 from llmrec.ranking.pushback import Pushback
 from llmrec.ranking.ranker import Ranker, SharedPrompt
-from llmrec.ranking.trend import Trend
 from llmrec.records import AttributeValue, Candidate, History, Item, RankedItem, Trace
 from llmrec.retrieval import Retrieval
 
@@ -46,16 +45,12 @@ class FusedRanker:
         fusion: The weights of the live release.
         ranker: Asks the language model; None: the retriever's order is the answer.
         pushback: What the user turned down or spoke about; None: that counts for nothing.
-        trend: What became more common since the release; None: that counts for nothing.
     """
 
-    def __init__(
-        self, fusion: Fusion, ranker: Ranker | None, pushback: Pushback | None = None, trend: Trend | None = None
-    ) -> None:
+    def __init__(self, fusion: Fusion, ranker: Ranker | None, pushback: Pushback | None = None) -> None:
         self.fusion = fusion
         self.ranker = ranker
         self.pushback = pushback
-        self.trend = trend
 
     def order(
         self,
@@ -74,17 +69,10 @@ class FusedRanker:
         """
         opinion = self._opinion(history, retrieval.candidates, items, context)
         item_ids = [candidate.item.item_id for candidate in retrieval.candidates]
-        moved = {
-            "feedback": None if self.pushback is None else self.pushback.scores(history, item_ids),
-            "trend": None if self.trend is None else self.trend.scores(item_ids),
-        }
+        pushed = np.zeros(len(item_ids)) if self.pushback is None else self.pushback.scores(history, item_ids)
         ranked = [
-            self._ranked(
-                candidate,
-                None if opinion.scores is None else float(opinion.scores[place]),
-                {name: float(scores[place]) for name, scores in moved.items() if scores is not None},
-            )
-            for place, candidate in enumerate(retrieval.candidates)
+            self._ranked(candidate, None if opinion.scores is None else float(opinion.scores[place]), float(push))
+            for place, (candidate, push) in enumerate(zip(retrieval.candidates, pushed, strict=True))
         ]
         ranked.sort(key=lambda one: (-one.score, one.item.item_id))
         placed = tuple(
@@ -92,8 +80,10 @@ class FusedRanker:
         )
         return Ranking(placed, self._trace(history, retrieval, opinion), opinion.fallback)
 
-    def _ranked(self, candidate: Candidate, llm: float | None, moved: Mapping[str, float]) -> RankedItem:
-        parts = self.fusion.parts(candidate.score, llm) | {name: value for name, value in moved.items() if value}
+    def _ranked(self, candidate: Candidate, llm: float | None, pushed: float) -> RankedItem:
+        parts = self.fusion.parts(candidate.score, llm)
+        if pushed:
+            parts["feedback"] = pushed
         return RankedItem(0, candidate.item, sum(parts.values()), parts, self.fusion.probability(parts))
 
     def _opinion(

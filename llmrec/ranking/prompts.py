@@ -107,6 +107,7 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
                 "place": ("", "3"),
                 "hidden": _FLAG,
                 "seen": _FLAG,
+                "unlisted": _FLAG,
                 "against": ("", "only kitchen"),
                 "last": ("", "Hose"),
                 "gap": ("", "0.50"),

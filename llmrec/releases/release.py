@@ -59,8 +59,9 @@ class Release:
         return None if "made" in self.manifest else int(self.manifest.get("data", {}).get("last_sequence", 0))
 
     def made_before(self, moment: datetime | None) -> bool:
-        """Whether it was made before a moment; False for None."""
-        return moment is not None and datetime.fromisoformat(str(self.manifest["created"])) < moment
+        """Whether its making began before a moment; False for None."""
+        began = self.manifest.get("began", self.manifest["created"])
+        return moment is not None and datetime.fromisoformat(str(began)) < moment
 
     def folder(self, name: str) -> Path | None:
         """The directory of the parts under `name`, each verified as by `read`; None where there are none."""

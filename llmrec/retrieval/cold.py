@@ -6,7 +6,7 @@ who share an attribute, and towards the items whose text is near to the words th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -42,11 +42,20 @@ class ColdStart:
         popularity: Events on each item, and what groups of users took.
         encoder: Embeds the words; None: they are not read.
         half_life: Words said this many times ago count half as much as the newest.
+        is_against: Whether a comment is against what it speaks of, and so no wish; None: every one is a wish.
     """
 
     def __init__(
-        self, catalogue: Catalogue, space: Space, popularity: Popularity, encoder: Encoder | None, half_life: float
+        self,
+        catalogue: Catalogue,
+        space: Space,
+        popularity: Popularity,
+        encoder: Encoder | None,
+        half_life: float,
+        *,
+        is_against: Callable[[str], bool] | None = None,
     ) -> None:
+        self._is_against = is_against
         self._item_ids = list(catalogue.items)
         self._rows = {item_id: row for row, item_id in enumerate(self._item_ids)}
         self._by_id = np.array(sorted(range(len(self._item_ids)), key=self._item_ids.__getitem__), dtype=np.int64)
@@ -62,7 +71,7 @@ class ColdStart:
     def scores(self, history: History, context: Mapping[str, AttributeValue]) -> tuple[Floats, str]:
         """The score of each item, [items] in the catalogue's order, and the path: words, attributes or popularity."""
         events, path = self._expected(history.user)
-        said, _ = wishes(history, context)
+        said, _ = wishes(history, context, self._is_against)
         if self._embed is not None and said:
             query = decayed_mean(np.stack([self._embed(text) for text in said]), self._half_life)
             if query is not None:
@@ -78,7 +87,7 @@ class ColdStart:
 
     def reads(self, history: History, context: Mapping[str, AttributeValue]) -> tuple[Event, ...]:
         """The events that the scores rest on."""
-        return () if self._embed is None else tuple(wishes(history, context)[1])
+        return () if self._embed is None else tuple(wishes(history, context, self._is_against)[1])
 
     def of(self, scores: Floats, item_ids: Sequence[str]) -> list[float]:
         """The scores of these items, in the order given."""
@@ -117,7 +126,9 @@ class ColdStart:
         return shares / (_GROUP_PRIOR + group.events)
 
 
-def wishes(history: History, context: Mapping[str, AttributeValue]) -> tuple[list[str], list[Event]]:
+def wishes(
+    history: History, context: Mapping[str, AttributeValue], is_against: Callable[[str], bool] | None = None
+) -> tuple[list[str], list[Event]]:
     """Words that say what is wanted, newest first: the situation's, then what the user said about no item.
 
     Numbers and truth values of the situation mean nothing to a text encoder without a catalogue that has the same.
@@ -127,7 +138,10 @@ def wishes(history: History, context: Mapping[str, AttributeValue]) -> tuple[lis
     """
     situation = in_words({name: value for name, value in context.items() if isinstance(value, str | tuple)})
     given = [situation] if situation.strip() else []
-    said = [event for event in reversed(history.events) if _is_wish(event)][: _WISHES - len(given)]
+    wished = (event for event in reversed(history.events) if _is_wish(event))
+    said = [
+        event for event in wished if event.kind != "comment" or is_against is None or not is_against(str(event.text))
+    ][: _WISHES - len(given)]
     return [*given, *(str(event.text) for event in said)], said
 
 

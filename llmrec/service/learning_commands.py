@@ -56,9 +56,7 @@ def replay(
     blocks: Annotated[int, typer.Option(help="How many blocks the log is cut into after the warm-up.")] = 5,
     requests: Annotated[int, typer.Option(help="Of each block so many events are foretold.")] = 500,
     warm_up: Annotated[float, typer.Option(help="The share of the events that the first release knows.")] = 0.5,
-    policy: Annotated[
-        list[str] | None, typer.Option(help="frozen, online, anew, evolving or both; repeatable. Else all.")
-    ] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="frozen, anew or evolving; repeatable. Else all.")] = None,
     llm: Annotated[bool, typer.Option(help="Let the language model rank.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with the curves.")] = None,
     workspace: Workspace = HERE,

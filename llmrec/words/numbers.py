@@ -11,11 +11,14 @@ from llmrec.words.spans import Span, Token
 
 __all__ = ["Bound", "find_bounds", "find_places", "find_stars"]
 
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+             "eleventh", "twelfth")  # fmt: skip
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DECADES = {"twenties": 1920, "thirties": 1930, "forties": 1940, "fifties": 1950, "sixties": 1960, "seventies": 1970,
             "eighties": 1980, "nineties": 1990}  # fmt: skip
 _YEAR = r"(1[89]\d\d|20\d\d)"
+_WRITTEN = re.compile(r"(\d{1,3})(?:st|nd|rd|th)")
+_MOST_PLACES = 1000
 _FURTHEST = 50
 """Nobody counts further down a list."""
 
@@ -25,7 +28,7 @@ class Bound:
     """What a number should be.
 
     Args:
-        subject: What is bounded: year, price, length or size.
+        subject: What is bounded: year, price, length, minutes or pages.
         least: Not below this.
         most: Not above this.
         direction: Without a number: 1 for more than what is talked of, -1 for less.
@@ -72,6 +75,8 @@ def find_places(tokens: Sequence[Token], taken: Sequence[Span], *, titled: bool 
             found += [Span(start, place + 1, 1), Span(place + 1, place + 2, 2)]
         elif word in _ORDINALS:
             found.append(Span(start, stop, _ORDINALS.index(word) + 1))
+        elif (written := _WRITTEN.fullmatch(word)) and 1 <= int(written[1]) < _MOST_PLACES:
+            found.append(Span(start, stop, int(written[1])))
         elif (
             word in ("last", "bottom") and (before in ("the", "this", "that") or after == "one") and after not in _TIMES
         ):
@@ -101,8 +106,8 @@ def _is_counted(words: Sequence[str], place: int) -> bool:
 
 
 _STARS = re.compile(
-    r"\b(?:(?P<n>\d(?:\.5)?|one|two|three|four|five)\s+(?:stars?|points?)"
-    r"|(?P<of>\d(?:\.5)?|one|two|three|four|five) (?:out of|/|of) (?:5|five)"
+    r"\b(?<!\. )(?:(?P<n>[0-5](?: \. \d)?|one|two|three|four|five)\s+(?:stars?|points?)"
+    r"|(?P<of>[0-5](?: \. \d)?|one|two|three|four|five) (?:out of|/|of) (?:5|five)"
     r"|rate .{1,60}? (?P<last>[1-5])(?=$| [.!,]))\b"
 )
 
@@ -112,7 +117,7 @@ def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
 
     def rated(match: re.Match[str]) -> float:
         said = match["n"] or match["of"] or match["last"]
-        return float(_NUMBERS.index(said) + 1 if said in _NUMBERS else said)
+        return float(_NUMBERS.index(said) + 1 if said in _NUMBERS else said.replace(" ", ""))
 
     spans = _matches(_STARS, tokens, rated)
     # Of “rate Vertigo 3” the number alone is the rating.
@@ -127,7 +132,7 @@ _UNDER = r"(?:under|below|at most|up to|less than|shorter than|not longer than|c
 _OVER = r"(?:over|above|at least|more than|longer than|min|minimum)"
 _AMOUNT = r"(\d+(?: \. \d+)?)"
 _MONEY = r"(?:dollars?|euros?|pounds?|bucks|\$|\u20ac|\u00a3)"
-_TIME = r"(?:minutes|minute|min|pages)"
+_TIME, _PAGES = r"(?:minutes|minute|min)", r"pages"
 _SO = r"(?:that|so|too|very|quite so)"
 
 Made = Callable[[float], Bound]
@@ -159,8 +164,10 @@ _NUMBERED: tuple[tuple[str, Made], ...] = (
     (rf"{_UNDER} {_MONEY} {_AMOUNT}", _most("price")),
     (rf"cheaper than {_AMOUNT}", _most("price")),
     (rf"{_OVER} {_AMOUNT} {_MONEY}", _least("price")),
-    (rf"{_UNDER} {_AMOUNT} {_TIME}", _most("length")),
-    (rf"{_OVER} {_AMOUNT} {_TIME}", _least("length")),
+    (rf"{_UNDER} {_AMOUNT} {_TIME}", _most("minutes")),
+    (rf"{_OVER} {_AMOUNT} {_TIME}", _least("minutes")),
+    (rf"{_UNDER} {_AMOUNT} {_PAGES}", _most("pages")),
+    (rf"{_OVER} {_AMOUNT} {_PAGES}", _least("pages")),
 )
 _BARE: tuple[tuple[str, Bound], ...] = (
     *((rf"(?:the )?{word}", _decade(first)) for word, first in _DECADES.items()),

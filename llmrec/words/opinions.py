@@ -27,6 +27,8 @@ Rated = tuple[str, float]
 _MEANING = 0.2
 _RIDGE = 2.0
 _REMEMBERED = 4096
+_LONGEST = 2_000
+"""Characters of a comment that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,11 @@ class OpinionReader:
 
     def _read(self, text: str) -> Opinion:
         """What a comment says."""
-        mentions = self._vocabulary.read(text)
+        mentions = self._vocabulary.read(text[:_LONGEST], slips=False)
         whole, *parts = self._model.sentiments([text, *mentions.clauses])
         values: dict[tuple[str, str], tuple[Named, float]] = {}
         for clause, sentiment in zip(mentions.clauses, parts, strict=True):
-            for named in self._vocabulary.read(clause).values:
+            for named in self._vocabulary.read(clause, slips=False).values:
                 # “No more horror” names what is not wanted without a word of liking.
                 told = min(sentiment, -0.5) if not named.wanted else sentiment
                 values[named.attribute, named.value] = (named, told)

@@ -17,12 +17,17 @@ _QUOTES = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word without case, or a sign, from character `start` up to `stop`; whether it was written with a capital."""
+    """A word without case, or a sign, from character `start` up to `stop`, and as it was written."""
 
     word: str
-    capital: bool
+    written: str
     start: int
     stop: int
+
+    @property
+    def capital(self) -> bool:
+        """Whether it begins with a capital letter."""
+        return self.written[0].isupper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +70,5 @@ def tokens_of(text: str) -> list[Token]:
         if place == _MOST_TOKENS:
             break
         word = piece.group()[:_LONGEST_WORD]
-        found.append(Token(word.casefold().replace("\u2019", "'"), word[0].isupper(), *piece.span()))
+        found.append(Token(word.casefold().replace("\u2019", "'"), word, *piece.span()))
     return found

@@ -46,12 +46,20 @@ _CUES = {"like", "about", "seen", "watched", "read", "liked", "loved", "hated", 
 _NEGATIONS = {"no", "not", "without", "nothing", "exclude", "except", "but", "never", "dont", "don't", "hate", "avoid",
               "out", "stop", "less", "fewer", "isn't", "doesn't", "nor", "skip", "hates", "dislike",
               "drop"}  # fmt: skip
+_ONLY = {("nothing", "but"), ("nothing", "except"), ("not", "only"), ("why", "not"), ("none", "but")}
+"""Pairs of words that negate nothing."""
 _AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
 _ALL_BUT = {"anything", "everything", "nothing", "all", "any"}
 _ENDS = {",", ";", ".", "!", "?", "and", "but", "then"}
 _FEW_WORDS = 2
 _NO_VALUES = frozenset({"all", "any", "none", "other", "yes", "no", "more", "less", "like", "one", "the", "it", "that"})
 """Words of every sentence, whatever a catalogue may call so."""
+_SHORT = 2
+_EVERYDAY = frozenset(
+    {"good", "new", "old", "best", "nice", "great", "big", "small", "long", "short", "free", "used", "high", "low",
+     "first", "last", "and", "for", "you", "can", "get", "how", "why", "not", "too", "now", "see", "who", "what",
+     "with"}
+)  # fmt: skip
 _BLANDEST = 3
 """Letters: shorter words are never compared by sound or meaning."""
 
@@ -105,18 +113,19 @@ class Vocabulary:
     encoder: Encoder | None = None
     ordinary: frozenset[str] = field(default=frozenset())
 
-    def read(self, text: str, shown: Sequence[str] = ()) -> Mentions:
+    def read(self, text: str, shown: Sequence[str] = (), *, slips: bool = True) -> Mentions:
         """What an utterance names.
 
         Args:
             text: The utterance.
             shown: The items on the list that the user looks at.
+            slips: Whether to look for misspelt titles too, which takes long in a large catalogue.
         """
         tokens = tokens_of(text)
         found: list[Span] = []
         found += find_stars(tokens, found)
         found += [self._signed(tokens, one) for one in find_bounds(tokens, found)]
-        found += self._find_titles(tokens, found, shown)
+        found += self._find_titles(tokens, found, shown, slips=slips)
         found += find_places(tokens, found, titled=bool(found) and any(isinstance(one.what, str) for one in found))
         found += self._find_values(tokens, found)
         found.sort(key=lambda one: one.start)
@@ -150,14 +159,16 @@ class Vocabulary:
                 titles.setdefault(name, []).append(item_id)
         return titles
 
-    def _find_titles(self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str]) -> list[Span]:
+    def _find_titles(
+        self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str], *, slips: bool
+    ) -> list[Span]:
         found: list[Span] = []
         for length in range(min(_LONGEST_TITLE, len(tokens)), 0, -1):
             for start in range(len(tokens) - length + 1):
                 span = Span(start, start + length)
                 if span.free((*taken, *found)) and (item_id := self._exact(tokens, span, shown)):
                     found.append(Span(start, start + length, item_id))
-        if any(one.stop - one.start > 1 for one in found):
+        if not slips or any(one.stop - one.start > 1 for one in found):
             return found
         alike = self._alike(tokens, taken, shown)
         # Of “War of the Wrolds” the first word alone is the name of another.
@@ -175,7 +186,8 @@ class Vocabulary:
         if not item_ids or (len(words) > 1 and words[0] in _ARTICLES and _plain(" ".join(words[1:])) == ""):
             return None
         on_list = next((item_id for item_id in shown if item_id in item_ids), None)
-        if on_list is None and not self._is_meant(tokens, span):
+        common = all(word in self.ordinary for word in words)
+        if (on_list is None or common) and not self._is_meant(tokens, span):
             return None
         return on_list or item_ids[0]
 
@@ -249,9 +261,17 @@ class Vocabulary:
                 named = self._values.get(
                     _singular(_plain(" ".join(token.word for token in tokens[start : start + length])))
                 )
-                if named:
+                if named and self._is_value_here(tokens, span, named[1]):
                     found.append(Span(start, start + length, Named(*named, wanted=_is_wanted(tokens, start))))
         return found + self._near_values(tokens, [*taken, *found])
+
+    def _is_value_here(self, tokens: Sequence[Token], span: Span, value: str) -> bool:
+        """Whether words are a value and not just words: not “us” for US, nor “a good one” for the grades A and Good."""
+        words = tokens[span.start : span.stop]
+        if any(len(token.word) > _SHORT and token.word not in _EVERYDAY for token in words):
+            return True
+        written = " ".join(token.written for token in words)
+        return written == value and value != value.casefold() and not (len(value) == 1 and span.start == 0)
 
     def _near_values(self, tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
         """Words that are misspelt, or mean the same."""
@@ -299,12 +319,15 @@ class Vocabulary:
 
 def _is_wanted(tokens: Sequence[Token], start: int) -> bool:
     """Whether the nearest word before that says so does."""
-    for token in reversed(tokens[max(0, start - 6) : start]):
+    for place in range(start - 1, max(-1, start - 7), -1):
+        token, before = tokens[place], tokens[place - 1].word if place else ""
         if token.word in ",;.!?":
+            return True
+        if (before, token.word) in _ONLY:
             return True
         if token.word in _NEGATIONS:
             return False
-        if token.word in _AFFIRMATIONS and not _is_negated(tokens, token):
+        if token.word in _AFFIRMATIONS and (before, token.word) not in _ONLY and not _is_negated(tokens, token):
             return True
     return True
 

@@ -97,7 +97,6 @@ def test_what_is_undone_leaves_no_trace(garden: Recommender, user: str) -> None:
 
 def test_what_was_learnt_and_is_taken_back_marks_releases(garden: Recommender) -> None:
     kept = garden.store.events("ann")[0]
-    assert garden.store.last_forgotten() is None or garden.releases.champion() is not None
     moment = garden.store.last_forgotten()
     assert garden.take_back("bob", [str(kept.event_id)]) == 0
     assert garden.store.last_forgotten() == moment
@@ -118,6 +117,20 @@ def test_a_comment_moves_what_it_speaks_of_within_bounds(garden: Recommender, us
     assert all(-most <= part <= most / 2 for part in parts.values())
     opinion = garden.opinion("I love herbs, but I hate tools")
     assert {named.value for named, _ in opinion.values} == {"herbs", "tools"}
+
+
+@pytest.mark.parametrize(("said", "up"), [("I love herbs", True), ("I hate herbs", False)])
+def test_words_of_a_newcomer_move_the_list_the_way_they_are_meant(
+    garden: Recommender, user: str, said: str, up: bool
+) -> None:
+    def herbs() -> float:
+        listed = [one.item.attributes["department"] for one in garden.recommend(user, 20).items]
+        return float(sum(place for place, one in enumerate(listed) if one == "herbs"))
+
+    before = herbs()
+    garden.feedback(Event(user, None, "comment", text=said))
+    assert (herbs() < before) is up
+    assert herbs() != before
 
 
 def test_only_items_like_it_are_ranked(garden: Recommender, user: str) -> None:

@@ -51,7 +51,7 @@ NONE: list[Of] = []
 class Said:
     text: str
     intent: str
-    done: tuple[str, ...] = ()
+    done: tuple[str, ...] | None = None
     holds: tuple[str, ...] | None = None
     says: str = ""
     gives: Sequence[Of] | None = None
@@ -254,7 +254,7 @@ def wrong(rec: Recommender, said: Said, reply: Reply) -> str:
     unfit = [item.title for item in given for fits in said.gives or () if not fits(item)]
     checks = {
         f"intent {intents}": intents == said.intent,
-        f"done {done}": not said.done or done == said.done,
+        f"done {done}": said.done is None or done == said.done,
         f"holds {reply.constraints}": said.holds is None or sorted(reply.constraints) == sorted(said.holds),
         "text": said.says.casefold() in reply.text.casefold(),
         f"unfit {unfit}": not unfit,

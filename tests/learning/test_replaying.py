@@ -12,7 +12,6 @@ from llmrec import Event, Item, Recommender
 from llmrec.errors import ConfigError, DataError
 from llmrec.learning import ReplayOptions, policies_of, replay, replay_page, replay_table
 from llmrec.learning import replaying as module
-from llmrec.ranking import Trend
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 
 ITEMS = 30
@@ -38,32 +37,23 @@ def log(tmp_path: Path) -> Iterator[Recommender]:
         yield rec
 
 
-def with_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policies' workspaces take the stand-ins too."""
-    for name in ("open", "create"):
-        made = getattr(Recommender, name).__func__
-
-        def with_parts(cls, *args, made=made, **parts):  # type: ignore[no-untyped-def]
-            return made(cls, *args, encoder=WordEncoder(), language_model=OverlapLanguageModel(), **parts)
-
-        monkeypatch.setattr(module.Recommender, name, classmethod(with_parts))
-
-
 def test_what_learns_follows_a_change_of_taste(
     log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_fakes(monkeypatch)
     played = replay(log, tmp_path / "replay", OPTIONS)
-    assert set(played.blocks) == {"frozen", "online", "anew", "evolving", "both"}
+    assert set(played.blocks) == {"frozen", "anew", "evolving"}
     assert played.values("frozen", "ndcg")[:40].tolist() == played.values("evolving", "ndcg")[:40].tolist()
-    for policy in ("online", "evolving", "both"):
+    for policy in ("anew", "evolving"):
         found = played.over_frozen(policy)
+        assert found is not None
         assert found.low is not None
         assert found.low > 0, policy
     told = json.loads(json.dumps(played.to_dict()))
     assert told["paired"]["evolving-frozen"]["ndcg"]["difference"] > 0
     assert len(set(told["policies"]["evolving"]["releases"])) == 3
-    assert len(set(told["policies"]["online"]["releases"])) == 1
+    assert len(set(told["policies"]["frozen"]["releases"])) == 1
+    # Nobody who is forgotten lives on in a copy.
+    assert not list(tmp_path.glob("replay/**/llmrec.db"))
     columns, rows = replay_table(played)
     assert len(columns) == len(rows[0]) == 5
     page = replay_page(played)
@@ -74,16 +64,15 @@ def test_what_learns_follows_a_change_of_taste(
 def test_an_interrupted_replay_goes_on_and_gives_the_same(
     log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_fakes(monkeypatch)
     options = ReplayOptions(blocks=3, requests=20, warm_up=0.4, policies=("frozen", "evolving"))
     whole = replay(log, tmp_path / "whole", options)
     answer, calls = module._Stage._answer, []
 
-    def interrupted(self, own, policy, block):  # type: ignore[no-untyped-def]
-        calls.append((policy, block))
+    def interrupted(self, own, block):  # type: ignore[no-untyped-def]
+        calls.append((own.workspace.root.parent.name, block))
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return answer(self, own, policy, block)
+        return answer(self, own, block)
 
     monkeypatch.setattr(module._Stage, "_answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +84,6 @@ def test_an_interrupted_replay_goes_on_and_gives_the_same(
 
 
 def test_no_request_knows_what_comes_later(log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_fakes(monkeypatch)
     histories, stored = [], []
     made, learn = module._Stage._history, module._Stage._learn
 
@@ -115,12 +103,13 @@ def test_no_request_knows_what_comes_later(log: Recommender, tmp_path: Path, mon
     assert all(count == end for count, end in stored)
 
 
-def test_a_trend_is_bounded_and_gone_without_news() -> None:
-    trend = Trend({"a": 50, "b": 50, "c": 1}, {"a": 0, "b": 90, "d": 60}, 0.7)
-    rising, falling, new = trend.scores(["b", "a", "d"])
-    assert (rising, falling, new) == pytest.approx((np.log(95 / (150 * 51 / 105 + 5)), -0.7, 0.7))
-    assert Trend({"a": 5}, {}, 0.7).scores(["a", "z"]).tolist() == [0, 0]
-    assert Trend({"a": 5}, {"a": 9}, 0).scores(["a"]).tolist() == [0]
+def test_a_block_in_which_nobody_takes_what_is_new_has_no_value(log: Recommender, tmp_path: Path) -> None:
+    start = datetime(2024, 2, 1, tzinfo=UTC)
+    log.add_events(Event("u1", "i1", timestamp=start + timedelta(minutes=place)) for place in range(200))
+    played = replay(log, tmp_path, ReplayOptions(blocks=2, requests=5, warm_up=0.6, policies=("frozen", "evolving")))
+    assert played.to_dict()["policies"]["evolving"]["ndcg"][1]["value"] is None
+    assert played.over_frozen("evolving") is None
+    assert replay_table(played)[1][0][2] == "-"
 
 
 def test_what_cannot_be_played_is_refused(log: Recommender, tmp_path: Path) -> None:
@@ -128,7 +117,9 @@ def test_what_cannot_be_played_is_refused(log: Recommender, tmp_path: Path) -> N
         replay(log, tmp_path, ReplayOptions(blocks=50))
     with pytest.raises(ConfigError, match="policy 'lazy'"):
         policies_of(["frozen", "lazy"])
-    log.feedback(Event("u1", "i1", timestamp=None))
+    for wrong in ({"blocks": 0}, {"requests": -3}, {"warm_up": 1.0}):
+        with pytest.raises(ConfigError, match="nothing to play"):
+            replay(log, tmp_path, ReplayOptions(**wrong))  # type: ignore[arg-type]
     log.add_events([Event("u2", "i1")])
     with pytest.raises(DataError, match="no time"):
         replay(log, tmp_path)

@@ -121,7 +121,7 @@ def test_expected_errors_exit_2_and_name_the_next_step(
     assert "known attributes" in failure(capsys, 2, "recommend", "ann", "--where", "a=b", "-w", shop)["hint"]
     assert "NAME=VALUE" in failure(capsys, 2, "recommend", "ann", "--where", "ab", "-w", shop)["message"]
     assert "too few" in failure(capsys, 2, "replay", "-w", shop)["message"]
-    assert "frozen, online" in failure(capsys, 2, "replay", "--policy", "lazy", "-w", shop)["hint"]
+    assert "frozen, anew" in failure(capsys, 2, "replay", "--policy", "lazy", "-w", shop)["hint"]
     assert failure(capsys, 2, "import", "-w", shop)["message"] == "nothing to import"
     assert failure(capsys, 2, "init", shop)["type"] == "WorkspaceError"
     assert "missing.csv" in failure(capsys, 2, "import", "--items", "missing.csv", "-w", shop)["message"]
@@ -131,13 +131,6 @@ def test_expected_errors_exit_2_and_name_the_next_step(
 def test_a_log_is_played_again_and_kept_as_a_page(
     tmp_path: Path, shop: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = llmrec.Recommender.create.__func__  # type: ignore[attr-defined]
-
-    def with_fakes(cls: type, path: Path, *given: Any, **parts: Any) -> llmrec.Recommender:
-        parts = {"encoder": WordEncoder(), "language_model": OverlapLanguageModel(), **parts}
-        return real(cls, path, *given, **parts)  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(llmrec.Recommender, "create", classmethod(with_fakes))
     rows = [
         f"u{user},{item},2024-03-{day + 1:02d}"
         for day in range(28)
