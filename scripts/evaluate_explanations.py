@@ -126,12 +126,13 @@ def summary(cases: Sequence[Case]) -> dict[str, dict[str, float | None]]:
 
 
 def ratios(cases: Sequence[Case], who: str) -> dict[str, float]:
-    """Of the means: named against other events, and what the named ones alone keep of the distance from nothing."""
+    """Of the means: how much more the named events count than others, and what they alone keep of the whole distance."""
     fall = float(np.mean([one.whole - one.without[who] for one in cases]))
     other = float(np.mean([one.whole - one.others for one in cases]))
     kept = float(np.mean([one.only[who] - one.empty for one in cases]))
     distance = float(np.mean([one.whole - one.empty for one in cases]))
-    return {"named against others": fall / other, "kept by the named alone": kept / distance}
+    # No quotient: what others count is about nothing.
+    return {"fall by the named, less that by others": fall - other, "kept by the named alone": kept / distance}
 
 
 if __name__ == "__main__":
