@@ -126,7 +126,7 @@ def summary(cases: Sequence[Case]) -> dict[str, dict[str, float | None]]:
 
 
 def ratios(cases: Sequence[Case], who: str) -> dict[str, float]:
-    """Of the means: how much more the named events count than others, and what they alone keep of the whole distance."""
+    """Of the means: how much more named events count than others, and what they alone keep of the whole distance."""
     fall = float(np.mean([one.whole - one.without[who] for one in cases]))
     other = float(np.mean([one.whole - one.others for one in cases]))
     kept = float(np.mean([one.only[who] - one.empty for one in cases]))
