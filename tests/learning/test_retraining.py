@@ -371,7 +371,7 @@ def test_an_adapter_that_is_no_better_than_none_is_left_out(
 
     def useless(*given: object, **named: object) -> object:
         state = real(*given, **named)  # type: ignore[arg-type]
-        state.best_step = 0
+        state.best_step, state.best = 0, {}
         return state
 
     monkeypatch.setattr(ranker_module, "train_adapter", useless)
@@ -389,9 +389,9 @@ def test_what_the_gate_asks_about_has_chosen_nothing(courses: Recommender, monke
     def keys(requests: Sequence[HeldOutRequest]) -> set[tuple[str, str]]:
         return {(one.answer.user_id, str(one.answer.item_id)) for one in requests}
 
-    def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
+    def train(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path | None) -> TrainedRanker:
         chosen.update(keys(fitted.requests))
-        return real_train(fit, fitted, snapshot)
+        return real_train(fit, fitted, snapshot, start)
 
     def judge(
         rec: Recommender, new: Release, old: Release | None, requests: list[HeldOutRequest], **_: bool
