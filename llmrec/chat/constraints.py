@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from llmrec.conditions import values_of
 from llmrec.records import Item
 from llmrec.words import Bound, Named
 
@@ -103,13 +104,13 @@ class Constraints:
         """The first constraint that an item does not fulfil, in words; None: it fulfils all."""
         wanted: dict[str, list[Named]] = {}
         for one in self.values:
-            has = one.value in _values(item.attributes.get(one.attribute))
+            has = one.value.casefold() in values_of(item.attributes.get(one.attribute))
             if not one.wanted and has:
                 return f"no {one.value}"
             if one.wanted:
                 wanted.setdefault(one.attribute, []).append(one)
         for named in wanted.values():
-            if not any(one.value in _values(item.attributes.get(one.attribute)) for one in named):
+            if not any(one.value.casefold() in values_of(item.attributes.get(one.attribute)) for one in named):
                 return "only " + " or ".join(one.value for one in named)
         return next((str(limit) for limit in self.limits if not limit.allows(item)), None)
 
@@ -182,7 +183,3 @@ def _limit(bound: Bound, name: str, items: Mapping[str, Item], talked_of: Sequen
     if middle == int(middle):  # whole numbers read better
         step = replace(bound, least=middle + 1) if bound.direction > 0 else replace(bound, most=middle - 1)
     return Limit(name, step.least, step.most)
-
-
-def _values(given: object) -> tuple[object, ...]:
-    return given if isinstance(given, tuple) else (given,)

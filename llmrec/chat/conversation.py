@@ -89,8 +89,9 @@ class Chat:
     def _answered(self, said: str) -> Reply:
         items, understanding = self._read()
         state = self._state()
-        names = {name for item in items.values() for name in item.attributes}
-        state = replace(state, constraints=state.constraints.known_to(names))
+        if state.constraints:  # an import may have left no item with such an attribute
+            names = {name for item in items.values() for name in item.attributes}
+            state = replace(state, constraints=state.constraints.known_to(names))
         speaker = Speaker(self._recommender, self.user_id, items, state, words=self._words, n=self._n)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = speaker.answer(understanding.wishes(said, shown))

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from llmrec.conditions import values_of
 from llmrec.records import Event, History, Item
 from llmrec.retrieval.index import ItemIndex
 from llmrec.words import Opinion
@@ -65,7 +66,8 @@ class Pushback:
         spoken = np.zeros(len(item_ids))
         for told, fade in self._comments(history):
             for named, liking in told.values:
-                holds = [named.value in _values(self.items[one].attributes.get(named.attribute)) for one in item_ids]
+                value, name = named.value.casefold(), named.attribute
+                holds = [value in values_of(self.items[one].attributes.get(name)) for one in item_ids]
                 spoken += fade * liking * np.array(holds)
         return spoken
 
@@ -117,7 +119,3 @@ class Pushback:
         if event.timestamp is None:
             return float(0.5 ** (later / _EVENTS_PER_HALF_LIFE))
         return float(0.5 ** (max(0.0, (now - event.timestamp).total_seconds()) / _DAY / self.half_life))
-
-
-def _values(given: object) -> tuple[object, ...]:
-    return given if isinstance(given, tuple) else (given,)

@@ -6,11 +6,13 @@ from itertools import count
 import pytest
 from typer.testing import CliRunner
 
-from llmrec import Event, Recommender
+from llmrec import Event, Item, Recommender
+from llmrec.chat import Constraints
+from llmrec.chat.constraints import Limit
 from llmrec.errors import DataError
 from llmrec.ranking import default_directory
 from llmrec.service.cli import app
-from llmrec.words import WordsKeeper
+from llmrec.words import Named, WordsKeeper
 
 STRANGE = [
     "",
@@ -131,6 +133,18 @@ def test_words_of_a_newcomer_move_the_list_the_way_they_are_meant(
     garden.feedback(Event(user, None, "comment", text=said))
     assert (herbs() < before) is up
     assert herbs() != before
+
+
+def test_values_are_compared_without_case_as_conditions_are() -> None:
+    steel = Item("1", "Spade", attributes={"material": "STEEL"})
+    assert Constraints((Named("material", "Steel"),)).against(steel) is None
+    assert Constraints((Named("material", "Steel", wanted=False),)).against(steel) == "no Steel"
+
+
+def test_constraints_on_what_the_catalogue_lost_are_dropped() -> None:
+    held = Constraints((Named("material", "Steel"), Named("room", "garden")), (Limit("price", most=3.0),))
+    assert held.known_to({"room", "price"}).in_words() == ["only garden", "price to 3"]
+    assert not held.known_to({"colour"})
 
 
 def test_only_items_like_it_are_ranked(garden: Recommender, user: str) -> None:
