@@ -25,6 +25,8 @@ LAYERS = [
     ["explaining", "evaluation"],
     ["chat"],
     ["fitting", "parts"],
+    ["serving", "keeping"],
+    ["answering"],
     ["recommender"],
     ["learning"],
     ["service", "testing"],
