@@ -36,7 +36,7 @@ export function remove(path, options = {}) {
 
 /** A response that is no error: after waiting for a busy or absent server, and for a key where one is needed. */
 export async function reach(path, { method = "GET", body, signal, patient = true } = {}) {
-  for (let waits = 0; ; ) {
+  for (let waits = 0; ;) {
     const response = await sent(path, method, body, signal, patient);
     if (response.ok) return response;
     const problem = await problemOf(response);
@@ -57,7 +57,12 @@ async function sent(path, method, body, signal, patient) {
   if (body !== undefined) headers["Content-Type"] = "application/json";
   for (;;) {
     try {
-      return await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+      return await fetch(path, {
+        method,
+        headers,
+        signal,
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       const back = returning();
@@ -132,7 +137,9 @@ let probing = null;
 let hurry = () => {};
 
 function returning() {
-  probing ??= probe().finally(() => { probing = null; });
+  probing ??= probe().finally(() => {
+    probing = null;
+  });
   return probing;
 }
 
@@ -143,12 +150,19 @@ export function probeNow() {
 async function probe() {
   for (let pause = 1; ; pause = Math.min(8, pause * 2)) {
     announce("gone", { seconds: pause });
-    await Promise.race([sleep(pause), new Promise((resolve) => { hurry = resolve; })]);
+    await Promise.race([
+      sleep(pause),
+      new Promise((resolve) => {
+        hurry = resolve;
+      }),
+    ]);
     try {
       await fetch("health/live", { cache: "no-store" });
       announce("back");
       return;
-    } catch { /* still gone */ }
+    } catch {
+      /* still gone */
+    }
   }
 }
 

@@ -14,16 +14,27 @@ const SETTLING = 700;
 const drafts = new Map();
 
 /** @param move {kind: "up"|"down"|"new"|"same", by} against the list before, or null. */
-export function itemCard(item, { most, move }) {
+export function itemCard(item, { scale, move }) {
   const titleId = freshId("item");
   const told = el("div", { class: "card-notice" });
-  const card = el("li", { class: "card", data: { item: item.item_id }, "aria-labelledby": titleId },
-    el("div", { class: "rank" }, el("span", { class: "rank-number" }, el("span", { class: "unseen" }, "rank "), String(item.rank)), moveBadge(move)),
-    el("div", { class: "what" },
-      el("h2", { id: titleId, class: "title" }, item.title),
-      attributeList(item.attributes)),
-    scorePart(item, most),
-    actions(item, told), told);
+  const card = el(
+    "li",
+    { class: "card", data: { item: item.item_id }, "aria-labelledby": titleId },
+    el(
+      "div",
+      { class: "rank" },
+      el("span", { class: "rank-number" }, el("span", { class: "unseen" }, "rank "), String(item.rank)),
+    ),
+    el(
+      "div",
+      { class: "what" },
+      el("div", { class: "title-line" }, el("h2", { id: titleId, class: "title" }, item.title), moveBadge(move)),
+      attributeList(item.attributes),
+    ),
+    scorePart(item, scale),
+    actions(item, told),
+    told,
+  );
   markGiven(card);
   return card;
 }
@@ -31,7 +42,11 @@ export function itemCard(item, { most, move }) {
 export function attributeList(attributes) {
   const pairs = attributePairs(attributes);
   if (pairs.length === 0) return null;
-  return el("dl", { class: "attributes" }, pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "attributes" },
+    pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+  );
 }
 
 function moveBadge(move) {
@@ -40,27 +55,49 @@ function moveBadge(move) {
   return el("span", { class: `move move-${move.kind}` }, move.kind !== "new" && icon(move.kind), words);
 }
 
-function scorePart(item, most) {
+function scorePart(item, scale) {
   const rows = Object.entries(item.parts ?? {}).map(([name, value]) => [partName(name), value]);
   const likely = chance(item.probability);
-  return el("div", { class: "score" },
-    el("p", { class: "score-line" },
+  return el(
+    "div",
+    { class: "score" },
+    el(
+      "p",
+      { class: "score-line" },
       el("span", {}, "score ", el("b", { class: "figures" }, decimal(item.score))),
-      likely && el("span", {}, "chance ", el("b", { class: "figures" }, likely))),
-    barList(rows, { most, label: `What the score of ${item.title} is the sum of` }));
+      likely && el("span", {}, "chance ", el("b", { class: "figures" }, likely)),
+    ),
+    barList(rows, { scale, label: `What the score of ${item.title} is the sum of` }),
+  );
 }
 
 function actions(item, told) {
   const opinions = ["like", "dislike", "hide"].map((kind) => opinionButton(item, kind, told));
   const form = commentForm(item, told);
-  const comment = button([icon("comment"), el("span", { class: "act-words" }, "Comment")], () => toggleForm(form, comment), {
-    class: "act", data: { act: "comment" }, "aria-label": `Comment on ${item.title}`, "aria-expanded": String(!form.hidden),
+  const comment = button(
+    [icon("comment"), el("span", { class: "act-words" }, "Comment")],
+    () => toggleForm(form, comment),
+    {
+      class: "act",
+      title: "Comment",
+      data: { act: "comment" },
+      "aria-label": `Comment on ${item.title}`,
+      "aria-expanded": String(!form.hidden),
+    },
+  );
+  const why = button([icon("why"), el("span", { class: "why-words" }, "Why?")], () => tell("why", { item }), {
+    class: "act act-why",
+    data: { act: "why" },
+    "aria-label": `Why ${item.title}?`,
+    "aria-haspopup": "dialog",
   });
-  const why = button([icon("why"), el("span", { class: "act-words" }, "Why")], () => tell("why", { item }), {
-    class: "act act-why", data: { act: "why" }, "aria-label": `Why ${item.title}?`, "aria-haspopup": "dialog",
-  });
-  return el("div", { class: "actions" },
-    el("div", { class: "acts" }, opinions, comment, why), starField(item, told), form);
+  return el(
+    "div",
+    { class: "actions" },
+    el("div", { class: "acts" }, opinions, comment, why),
+    starField(item, told),
+    form,
+  );
 }
 
 const OPINIONS = { like: "Like", dislike: "Dislike", hide: "Hide" };
@@ -73,7 +110,11 @@ function opinionButton(item, kind, told) {
     busyWhile(pressed.closest(".card"), told, () => (earlier ? takeBack(earlier) : give(item, kind)));
   };
   return button([icon(kind), el("span", { class: "act-words" }, OPINIONS[kind])], press, {
-    class: "act", data: { act: kind }, "aria-label": `${OPINIONS[kind]} ${item.title}`, "aria-pressed": "false",
+    class: "act",
+    data: { act: kind },
+    title: OPINIONS[kind],
+    "aria-label": `${OPINIONS[kind]} ${item.title}`,
+    "aria-pressed": "false",
   });
 }
 
@@ -84,13 +125,29 @@ function starField(item, told) {
   const choose = (event) => {
     const { target } = event;
     clearTimeout(settling);
-    settling = setTimeout(() => busyWhile(target.closest(".card"), told, () => give(item, "rating", { value: Number(target.value) })), SETTLING);
+    settling = setTimeout(
+      () => busyWhile(target.closest(".card"), told, () => give(item, "rating", { value: Number(target.value) })),
+      SETTLING,
+    );
   };
   const stars = STARS.map((value) => {
     const id = freshId("star");
     return [
-      el("input", { id, type: "radio", name, value, class: "unseen", data: { act: `star-${value}` }, on: { change: choose } }),
-      el("label", { for: id, title: `${value} of 5` }, icon("star"), el("span", { class: "unseen" }, value === 1 ? "1 star" : `${value} stars`)),
+      el("input", {
+        id,
+        type: "radio",
+        name,
+        value,
+        class: "unseen",
+        data: { act: `star-${value}` },
+        on: { change: choose },
+      }),
+      el(
+        "label",
+        { for: id, title: `${value} of 5` },
+        icon("star"),
+        el("span", { class: "unseen" }, value === 1 ? "1 star" : `${value} stars`),
+      ),
     ];
   });
   return el("fieldset", { class: "stars" }, el("legend", { class: "unseen" }, `Rate ${item.title}`), stars.flat());
@@ -98,7 +155,14 @@ function starField(item, told) {
 
 function commentForm(item, told) {
   const id = freshId("comment");
-  const field = el("textarea", { id, class: "field", rows: 2, maxlength: 2000, required: true, on: { input: () => drafts.set(item.item_id, field.value) } });
+  const field = el("textarea", {
+    id,
+    class: "field",
+    rows: 2,
+    maxlength: 2000,
+    required: true,
+    on: { input: () => drafts.set(item.item_id, field.value) },
+  });
   field.value = drafts.get(item.item_id) ?? "";
   const submit = (event) => {
     event.preventDefault();
@@ -111,9 +175,13 @@ function commentForm(item, told) {
       form.hidden = true;
     });
   };
-  const form = el("form", { class: "comment", hidden: !drafts.has(item.item_id), on: { submit } },
-    el("label", { for: id, class: "label" }, `What do you say of ${item.title}?`), field,
-    button("Send", null, { type: "submit", class: "button small primary" }));
+  const form = el(
+    "form",
+    { class: "comment", hidden: !drafts.has(item.item_id), on: { submit } },
+    el("label", { for: id, class: "label" }, `What do you say of ${item.title}?`),
+    field,
+    button("Send", null, { type: "submit", class: "button small primary" }),
+  );
   return form;
 }
 

@@ -10,7 +10,12 @@ import { asProblem, attempt, problemBox } from "./notices.js";
 import { answerBubble, saidBubble } from "./replies.js";
 import { eventsOf } from "./stream.js";
 
-const OPENERS = ["What do you recommend?", "Why the first one?", "Something unlike what I had", "What do you know about me?"];
+const OPENERS = [
+  "What do you recommend?",
+  "Why the first one?",
+  "Something unlike what I had",
+  "What do you know about me?",
+];
 const LENGTH = 5;
 const NEAR = 80;
 let parts = null;
@@ -26,11 +31,23 @@ export function startChat(place) {
 function makeParts() {
   const id = freshId("message");
   const field = el("textarea", {
-    id, class: "field", rows: 1, maxlength: 4000, placeholder: "Say what you want, or ask why", "aria-label": "Your message",
-    on: { keydown: (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && submit(event), input: () => grow(field) },
+    id,
+    class: "field",
+    rows: 1,
+    maxlength: 4000,
+    placeholder: "Say what you want, or ask why",
+    "aria-label": "Your message",
+    on: {
+      keydown: (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && submit(event),
+      input: () => grow(field),
+    },
   });
   const sendButton = button(icon("send"), null, { type: "submit", class: "icon-button primary", "aria-label": "Send" });
-  const stopButton = button(icon("stop"), () => speaking?.abort(), { class: "icon-button", "aria-label": "Stop the reply", hidden: true });
+  const stopButton = button(icon("stop"), () => speaking?.abort(), {
+    class: "icon-button",
+    "aria-label": "Stop the reply",
+    hidden: true,
+  });
   const form = el("form", { class: "say", on: { submit } }, field, sendButton, stopButton);
   const log = el("div", { class: "log", tabindex: "0", role: "region", "aria-label": "What was said" });
   return { field, form, log, sendButton, stopButton, constraints: el("div", { class: "constraints" }) };
@@ -56,9 +73,18 @@ function begin() {
   here.conversation = null;
   showConstraints([]);
   const chips = OPENERS.map((text) => button(text, () => send(text), { class: "chip chip-button" }));
-  parts.log.replaceChildren(el("div", { class: "openers" },
-    el("p", { class: "quiet" }, "Say what you are after, what you would rather not have, or ask why. What you say counts at once."),
-    el("div", { class: "chips" }, chips)));
+  parts.log.replaceChildren(
+    el(
+      "div",
+      { class: "openers" },
+      el(
+        "p",
+        { class: "quiet" },
+        "Say what you are after, what you would rather not have, or ask why. What you say counts at once.",
+      ),
+      el("div", { class: "chips" }, chips),
+    ),
+  );
 }
 
 /** An earlier conversation, or a new one where there is none. */
@@ -66,10 +92,12 @@ function showConversation(conversation) {
   begin();
   if (!conversation) return;
   here.conversation = conversation.conversation_id;
-  parts.log.replaceChildren(...conversation.turns.flatMap((turn) => [
-    saidBubble(turn.said),
-    answerBubble({ ...turn, text: turn.answered, conversation_id: conversation.conversation_id }),
-  ]));
+  parts.log.replaceChildren(
+    ...conversation.turns.flatMap((turn) => [
+      saidBubble(turn.said),
+      answerBubble({ ...turn, text: turn.answered, conversation_id: conversation.conversation_id }),
+    ]),
+  );
   showConstraints(conversation.constraints ?? []);
   parts.log.scrollTop = parts.log.scrollHeight;
 }
@@ -86,7 +114,11 @@ async function send(text) {
   try {
     await listen(text, bubble, stream.signal);
   } catch (error) {
-    tellFailure(error, bubble, () => { said.remove(); bubble.remove(); send(text); });
+    tellFailure(error, bubble, () => {
+      said.remove();
+      bubble.remove();
+      send(text);
+    });
   } finally {
     bubble.removeAttribute("aria-busy");
     speaking = null;
@@ -124,7 +156,8 @@ async function lastOf(response, bubble, working) {
     }
   }
   throw new Problem({
-    title: "The reply broke off", detail: "the stream ended before the reply was whole",
+    title: "The reply broke off",
+    detail: "the stream ended before the reply was whole",
     hint: "ask again; what was done so far holds",
   });
 }
@@ -134,7 +167,11 @@ async function* readable(response) {
     yield* eventsOf(response);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The reply broke off", detail: "the connection was lost, or what came cannot be read", hint: "ask again" });
+    throw new Problem({
+      title: "The reply broke off",
+      detail: "the connection was lost, or what came cannot be read",
+      hint: "ask again",
+    });
   }
 }
 
@@ -164,10 +201,18 @@ function workingLine(bubble) {
   const time = el("span", { class: "figures" });
   const line = el("p", { class: "progress" }, el("span", { class: "pulse" }), "working ", time);
   const begun = performance.now();
-  const at = (seconds) => { time.textContent = seconds >= 1 ? `${Math.round(seconds)} s` : ""; };
+  const at = (seconds) => {
+    time.textContent = seconds >= 1 ? `${Math.round(seconds)} s` : "";
+  };
   const timer = setInterval(() => at((performance.now() - begun) / 1000), 1000);
   bubble.append(line);
-  return { at, end: () => { clearInterval(timer); line.remove(); } };
+  return {
+    at,
+    end: () => {
+      clearInterval(timer);
+      line.remove();
+    },
+  };
 }
 
 function setSpeaking(is) {
@@ -183,9 +228,19 @@ function follow(always = false) {
 
 function showConstraints(constraints) {
   const told = el("div", {});
-  const chips = constraints.map((words, index) => el("span", { class: "chip" }, words,
-    button(icon("close"), () => lift(index, told), { class: "chip-drop", "aria-label": `No longer: ${words}` })));
-  parts.constraints.replaceChildren(...(chips.length ? [el("span", { class: "label" }, "Holds for this conversation"), el("div", { class: "chips" }, chips), told] : []));
+  const chips = constraints.map((words, index) =>
+    el(
+      "span",
+      { class: "chip" },
+      words,
+      button(icon("close"), () => lift(index, told), { class: "chip-drop", "aria-label": `No longer: ${words}` }),
+    ),
+  );
+  parts.constraints.replaceChildren(
+    ...(chips.length
+      ? [el("span", { class: "label" }, "Holds for this conversation"), el("div", { class: "chips" }, chips), told]
+      : []),
+  );
 }
 
 async function lift(index, told) {

@@ -12,12 +12,28 @@ const PAUSE = 180;
 export function combobox({ label, placeholder, seek, pick, clears = true }) {
   const [fieldId, listId] = [freshId("field"), freshId("choices")];
   const field = el("input", {
-    id: fieldId, class: "field", type: "text", role: "combobox", placeholder, autocomplete: "off", spellcheck: "false",
-    "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list", autocapitalize: "off",
+    id: fieldId,
+    class: "field",
+    type: "text",
+    role: "combobox",
+    placeholder,
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-expanded": "false",
+    "aria-controls": listId,
+    "aria-autocomplete": "list",
+    autocapitalize: "off",
   });
   const list = el("ul", { id: listId, class: "choices", role: "listbox", "aria-label": label, hidden: true });
   const told = el("div", { class: "combobox-notice" });
-  const root = el("div", { class: "combobox" }, el("label", { for: fieldId, class: "label" }, label), field, list, told);
+  const root = el(
+    "div",
+    { class: "combobox" },
+    el("label", { for: fieldId, class: "label" }, label),
+    field,
+    list,
+    told,
+  );
   const state = { choices: [], active: -1, timer: null, asked: null };
 
   const close = () => {
@@ -54,7 +70,8 @@ export function combobox({ label, placeholder, seek, pick, clears = true }) {
     if (choices === undefined || asked.signal.aborted) return;
     state.choices = choices;
     list.replaceChildren(...choices.map((choice, place) => option(choice, () => choose(place))));
-    if (choices.length === 0) list.append(el("li", { class: "choice quiet", role: "option", "aria-disabled": "true" }, "nothing found"));
+    if (choices.length === 0)
+      list.append(el("li", { class: "choice quiet", role: "option", "aria-disabled": "true" }, "nothing found"));
     list.hidden = false;
     field.setAttribute("aria-expanded", "true");
     activate(-1);
@@ -92,6 +109,10 @@ export function combobox({ label, placeholder, seek, pick, clears = true }) {
 function option({ words, detail }, choose) {
   // What is pressed would take the focus from the field, and so close the list before the click.
   const on = { mousedown: (event) => event.preventDefault(), click: choose };
-  return el("li", { id: freshId("choice"), class: "choice", role: "option", "aria-selected": "false", on },
-    el("span", { class: "choice-words" }, words), detail && el("span", { class: "quiet small" }, detail));
+  return el(
+    "li",
+    { id: freshId("choice"), class: "choice", role: "option", "aria-selected": "false", on },
+    el("span", { class: "choice-words" }, words),
+    detail && el("span", { class: "quiet small" }, detail),
+  );
 }

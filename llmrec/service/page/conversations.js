@@ -13,8 +13,13 @@ const KEY = "llmrec-conversation:";
 export function startConversations(show) {
   const list = el("ul", { class: "past" });
   const told = el("div", {});
-  const details = el("details", { class: "past-box", on: { toggle: () => details.open && draw() } },
-    el("summary", {}, "Past conversations"), list, told);
+  const details = el(
+    "details",
+    { class: "past-box", on: { toggle: () => details.open && draw() } },
+    el("summary", {}, "Past conversations"),
+    list,
+    told,
+  );
   const open = async (id) => {
     told.replaceChildren();
     const path = personPath(`/conversations/${encodeURIComponent(id)}`);
@@ -29,14 +34,24 @@ export function startConversations(show) {
     const found = await attempt(told, "looking", () => ask(personPath("/conversations")));
     if (found) list.replaceChildren(...rows(found.conversations, open, draw, show, told));
   };
-  const anew = button([icon("plus"), "New"], () => { show(null); keep(); }, { class: "button small", "aria-label": "New conversation" });
+  const anew = button(
+    [icon("plus"), "New"],
+    () => {
+      show(null);
+      keep();
+    },
+    { class: "button small", "aria-label": "New conversation" },
+  );
   on("person", () => {
     details.open = false;
     list.replaceChildren();
     const last = here.user && sessionStorage.getItem(KEY + here.user);
     if (last) reopen(last, show);
   });
-  on("conversation", () => { keep(); if (details.open) draw(); });
+  on("conversation", () => {
+    keep();
+    if (details.open) draw();
+  });
   return el("div", { class: "past-row" }, details, anew);
 }
 
@@ -62,24 +77,54 @@ function rows(conversations, open, draw, show, told) {
   if (conversations.length === 0) return [el("li", { class: "quiet" }, "none yet")];
   const forget = async (id) => {
     const path = personPath(id === null ? "/conversations" : `/conversations/${encodeURIComponent(id)}`);
-    if (!await attempt(told, "deleting", () => remove(path))) return;
-    if (id === null || id === here.conversation) { show(null); keep(); }
+    if (!(await attempt(told, "deleting", () => remove(path)))) return;
+    if (id === null || id === here.conversation) {
+      show(null);
+      keep();
+    }
     draw();
   };
-  const one = ({ conversation_id: id, time, turns, said }) => el("li", {},
-    el("button", { type: "button", class: "past-open", on: { click: () => open(id) }, "aria-current": id === here.conversation ? "true" : null },
-      el("span", {}, said), el("span", { class: "quiet small" }, `${count(turns, "turn")}, ${ago(time)}`)),
-    button(icon("trash"), () => forget(id), { class: "icon-button small", "aria-label": `Delete the conversation “${said}”` }));
-  return [...conversations.map(one), el("li", {}, sureButton("Delete all", () => forget(null)))];
+  const one = ({ conversation_id: id, time, turns, said }) =>
+    el(
+      "li",
+      {},
+      el(
+        "button",
+        {
+          type: "button",
+          class: "past-open",
+          on: { click: () => open(id) },
+          "aria-current": id === here.conversation ? "true" : null,
+        },
+        el("span", {}, said),
+        el("span", { class: "quiet small" }, `${count(turns, "turn")}, ${ago(time)}`),
+      ),
+      button(icon("trash"), () => forget(id), {
+        class: "icon-button small",
+        "aria-label": `Delete the conversation “${said}”`,
+      }),
+    );
+  return [
+    ...conversations.map(one),
+    el(
+      "li",
+      {},
+      sureButton("Delete all", () => forget(null)),
+    ),
+  ];
 }
 
 /** A button that asks once more before it acts. */
 function sureButton(words, act) {
-  const pressed = button(words, () => {
-    if (pressed.dataset.sure) return act();
-    pressed.dataset.sure = "yes";
-    pressed.textContent = `${words}: press once more`;
-    return undefined;
-  }, { class: "button small danger" });
+  const pressed = button(
+    words,
+    () => {
+      if (pressed.dataset.sure) return act();
+      pressed.dataset.sure = "yes";
+      pressed.textContent = `${words}: press once more`;
+      return undefined;
+    },
+    { class: "button small danger" },
+  );
   return pressed;
 }

@@ -21,12 +21,18 @@ function furnish(element, { on = {}, data = {}, ...attributes }, children) {
     if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  element.append(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== ""),
+  );
   return element;
 }
 
 export function button(words, act, properties = {}) {
-  return el("button", { type: "button", class: "button", ...(act && { on: { click: act } }), ...properties }, ...[words].flat());
+  return el(
+    "button",
+    { type: "button", class: "button", ...(act && { on: { click: act } }), ...properties },
+    ...[words].flat(),
+  );
 }
 
 let made = 0;

@@ -62,7 +62,10 @@ async function forget(event) {
     // Somebody else took it back already: that is what was wanted.
     if (error.status !== 404) throw error;
   }
-  given.set(event.item_id, (given.get(event.item_id) ?? []).filter((one) => one.event_id !== event.event_id));
+  given.set(
+    event.item_id,
+    (given.get(event.item_id) ?? []).filter((one) => one.event_id !== event.event_id),
+  );
   lately = lately.filter((one) => one.event_id !== event.event_id);
 }
 
@@ -79,13 +82,19 @@ export async function rereadHistory() {
 }
 
 function drawLately(place) {
-  place.replaceChildren(...lately.map((event) => {
-    const told = el("div", {});
-    const undo = () => attempt(told, "taking it back", () => takeBack(event));
-    const words = `You ${SPOKEN[event.kind]} `;
-    const stars = event.kind === "rating" ? `: ${event.value} of 5` : "";
-    return el("div", { class: "lately" },
-      el("p", {}, words, el("span", { class: "strong" }, event.title), stars, "."),
-      button([icon("undo"), "Undo"], undo, { class: "button small", "aria-label": `Undo: ${words}${event.title}` }), told);
-  }));
+  place.replaceChildren(
+    ...lately.map((event) => {
+      const told = el("div", {});
+      const undo = () => attempt(told, "taking it back", () => takeBack(event));
+      const words = `You ${SPOKEN[event.kind]} `;
+      const stars = event.kind === "rating" ? `: ${event.value} of 5` : "";
+      return el(
+        "div",
+        { class: "lately" },
+        el("p", {}, words, el("span", { class: "strong" }, event.title), stars, "."),
+        button([icon("undo"), "Undo"], undo, { class: "button small", "aria-label": `Undo: ${words}${event.title}` }),
+        told,
+      );
+    }),
+  );
 }

@@ -2,7 +2,13 @@
 
 const MINUS = "−";
 const PARTS = { retrieval: "retrieval", llm: "language model", feedback: "feedback" };
-const UNITS = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const UNITS = [
+  ["year", 31557600],
+  ["month", 2629800],
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 export function partName(name) {
@@ -55,7 +61,10 @@ export function attributePairs(attributes) {
 }
 
 export function attributeLine(attributes, most = 4) {
-  return attributePairs(attributes).slice(0, most).map(([name, value]) => `${name} ${value}`).join(" · ");
+  return attributePairs(attributes)
+    .slice(0, most)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(" · ");
 }
 
 export function sentence(text) {

@@ -20,14 +20,25 @@ export async function startKey(version) {
 function askForKey(error) {
   if (dialog) return;
   const id = freshId("key");
-  const field = el("input", { id, class: "field", type: "password", autocomplete: "current-password", required: true, "aria-describedby": `${id}-told` });
+  const field = el("input", {
+    id,
+    class: "field",
+    type: "password",
+    autocomplete: "current-password",
+    required: true,
+    "aria-describedby": `${id}-told`,
+  });
   const told = el("div", { id: `${id}-told`, class: "key-error", role: "alert" }, error);
-  const form = el("form", { on: { submit: (event) => send(event, field, told) } },
+  const form = el(
+    "form",
+    { on: { submit: (event) => send(event, field, told) } },
     el("h2", { id: `${id}-title` }, "This server asks for a key"),
     el("p", { class: "quiet" }, "It was given to whoever started the server. The key stays in this tab."),
     el("label", { for: id, class: "label" }, "Key"),
-    field, told,
-    button("Continue", null, { type: "submit", class: "button primary" }));
+    field,
+    told,
+    button("Continue", null, { type: "submit", class: "button primary" }),
+  );
   dialog = el("dialog", { class: "key-dialog", "aria-labelledby": `${id}-title` }, form);
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   document.body.append(dialog);

@@ -18,7 +18,11 @@ export function startLearning(panel) {
     const found = await attempt(told, "looking", () => Promise.all([ask("v1/learning"), ask("v1/releases")]));
     if (found) body.replaceChildren(...status(found[0]), releases(found[1].releases));
   };
-  panel.append(el("div", { class: "drawer-head" }, el("h2", {}, "Learning"), button("Refresh", draw, { class: "button small" })), body, told);
+  panel.append(
+    el("div", { class: "drawer-head" }, el("h2", {}, "Learning"), button("Refresh", draw, { class: "button small" })),
+    body,
+    told,
+  );
   on("tab", ({ name }) => name === "learning" && draw());
   on("person", draw);
   on("changed", draw);
@@ -35,7 +39,11 @@ function status(learning) {
     ["Now", learning.running ? "learning, or being fitted" : "at rest"],
   ];
   return [
-    el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value))))),
+    el(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)))),
+    ),
     challengerNote(learning.challenger),
     curves(learning),
   ].filter(Boolean);
@@ -44,26 +52,69 @@ function status(learning) {
 function challengerNote(challenger) {
   if (!challenger) return el("p", { class: "quiet" }, "No release has challenged the one that answers.");
   const { difference, state } = challenger;
-  return el("div", { class: `verdict ${state}` },
+  return el(
+    "div",
+    { class: `verdict ${state}` },
     el("p", {}, el("span", { class: "strong" }, `${challenger.version} was ${state}`), ` ${ago(challenger.created)}`),
     challenger.reason && el("p", {}, challenger.reason),
-    difference && el("p", { class: "quiet small figures" }, `difference ${signed(difference.value, 4)}, between ${signed(difference.low, 4)} and ${signed(difference.high, 4)}`));
+    difference &&
+      el(
+        "p",
+        { class: "quiet small figures" },
+        `difference ${signed(difference.value, 4)}, between ${signed(difference.low, 4)} and ${signed(difference.high, 4)}`,
+      ),
+  );
 }
 
 function curves({ champion, challenger }) {
-  const series = [["champion", champion], ["challenger", challenger]]
+  const series = [
+    ["champion", champion],
+    ["challenger", challenger],
+  ]
     .filter(([, one]) => one?.curve?.length)
-    .map(([role, one]) => ({ name: `${role} ${one.version}`, points: one.curve.map(({ lists, gain }) => [lists, gain]) }));
+    .map(([role, one]) => ({
+      name: `${role} ${one.version}`,
+      points: one.curve.map(({ lists, gain }) => [lists, gain]),
+    }));
   if (series.length === 0) return el("p", { class: "quiet" }, "No training has left a curve yet.");
   const last = series.map(({ name, points }) => `${name} ends at ${signed(points.at(-1)[1], 4)}`).join(", ");
-  return el("div", {}, el("h3", {}, "Gain over the retriever while learning"),
-    lineChart(series, { label: `Gain by lists learnt from: ${last}`, xName: "lists learnt from", yName: "gain" }));
+  return el(
+    "div",
+    {},
+    el("h3", {}, "Gain over the retriever while learning"),
+    lineChart(series, { label: `Gain by lists learnt from: ${last}`, xName: "lists learnt from", yName: "gain" }),
+  );
 }
 
 function releases(all) {
-  const rows = all.map((one) => el("li", {},
-    el("p", {}, el("span", { class: "strong" }, one.version), one.live && el("span", { class: "chip done" }, "answers")),
-    el("p", { class: "quiet small" }, [ago(one.created), one.parent && `from ${one.parent}`, one.adapter && `adapter ${one.adapter}`,
-      one.learnt_from_deleted && "learnt from events that were deleted since"].filter(Boolean).join(" · "))));
-  return el("section", {}, el("h3", {}, "Releases"), rows.length ? el("ul", { class: "known" }, rows) : el("p", { class: "quiet" }, "none yet: nothing was fitted"));
+  const rows = all.map((one) =>
+    el(
+      "li",
+      {},
+      el(
+        "p",
+        {},
+        el("span", { class: "strong" }, one.version),
+        one.live && el("span", { class: "chip done" }, "answers"),
+      ),
+      el(
+        "p",
+        { class: "quiet small" },
+        [
+          ago(one.created),
+          one.parent && `from ${one.parent}`,
+          one.adapter && `adapter ${one.adapter}`,
+          one.learnt_from_deleted && "learnt from events that were deleted since",
+        ]
+          .filter(Boolean)
+          .join(" · "),
+      ),
+    ),
+  );
+  return el(
+    "section",
+    {},
+    el("h3", {}, "Releases"),
+    rows.length ? el("ul", { class: "known" }, rows) : el("p", { class: "quiet" }, "none yet: nothing was fitted"),
+  );
 }

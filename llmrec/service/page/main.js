@@ -33,6 +33,8 @@ startTabs(document.querySelector("[role=tablist]"));
 startChat(place("chat"));
 startProfile(place("profile"));
 startLearning(place("learning"));
-on("person", () => { place("side").hidden = !here.user; });
+on("person", () => {
+  place("side").hidden = !here.user;
+});
 await startKey(place("version"));
 readAddress();

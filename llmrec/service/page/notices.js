@@ -22,15 +22,21 @@ export function showProgress(place, words) {
 /** A problem in its place, with what to do next; `retry` does what failed once more. */
 export function problemBox(problem, retry = null) {
   const fields = (problem.errors ?? []).map(({ place, message }) => el("li", {}, `${place}: ${message}`));
-  return el("div", { class: "problem", role: "alert" },
+  return el(
+    "div",
+    { class: "problem", role: "alert" },
     icon("alert"),
-    el("div", {},
+    el(
+      "div",
+      {},
       el("p", { class: "strong" }, problem.title ?? "Something went wrong"),
       problem.detail && el("p", {}, problem.detail),
       fields.length > 0 && el("ul", {}, fields),
       problem.hint && el("p", { class: "hint" }, `What to do: ${problem.hint}`),
-      problem.requestId && el("p", { class: "quiet small" }, `request ${problem.requestId}`)),
-    retry && button("Try again", retry));
+      problem.requestId && el("p", { class: "quiet small" }, `request ${problem.requestId}`),
+    ),
+    retry && button("Try again", retry),
+  );
 }
 
 /** Any error as a problem; those of this page itself too, so that nothing fails in silence. */
@@ -54,7 +60,14 @@ export async function attempt(place, words, work) {
 }
 
 export function showProblem(place, error, retry = null) {
-  const box = problemBox(asProblem(error), retry && (() => { box.remove(); retry(); }));
+  const box = problemBox(
+    asProblem(error),
+    retry &&
+      (() => {
+        box.remove();
+        retry();
+      }),
+  );
   for (const old of place.querySelectorAll(":scope > .problem")) old.remove();
   place.append(box);
 }

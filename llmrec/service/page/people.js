@@ -42,7 +42,11 @@ export function readAddress() {
 
 async function seekPeople(text, signal) {
   const { users } = await ask(`v1/users?query=${encodeURIComponent(text)}&limit=8`, { signal });
-  const found = users.map(({ user_id: id, attributes }) => ({ words: id, detail: attributeLine(attributes, 3), value: id }));
+  const found = users.map(({ user_id: id, attributes }) => ({
+    words: id,
+    detail: attributeLine(attributes, 3),
+    value: id,
+  }));
   if (!text || users.some(({ user_id: id }) => id === text)) return found;
   return [...found, { words: text, detail: "begin as somebody new", value: text }];
 }
@@ -64,11 +68,21 @@ async function describe(place) {
 /** What stands where the list would be while nobody is here. */
 export async function welcome(place, field) {
   const people = el("div", { class: "chips" });
-  place.replaceChildren(el("div", { class: "welcome" },
-    el("h2", {}, "Whose list shall it be?"),
-    el("p", { class: "quiet" }, "Find a user above, or type an id that nobody has: you begin as somebody new, and what you say counts at once."),
-    people));
+  place.replaceChildren(
+    el(
+      "div",
+      { class: "welcome" },
+      el("h2", {}, "Whose list shall it be?"),
+      el(
+        "p",
+        { class: "quiet" },
+        "Find a user above, or type an id that nobody has: you begin as somebody new, and what you say counts at once.",
+      ),
+      people,
+    ),
+  );
   field.focus({ preventScroll: true });
   const found = await attempt(people, "looking for users", () => ask(`v1/users?query=&limit=${SUGGESTED}`));
-  for (const { user_id: id } of found?.users ?? []) people.append(button(id, () => become(id), { class: "chip chip-button" }));
+  for (const { user_id: id } of found?.users ?? [])
+    people.append(button(id, () => become(id), { class: "chip chip-button" }));
 }

@@ -9,7 +9,11 @@ import { icon } from "./icons.js";
 import { attempt } from "./notices.js";
 
 const KINDS = {
-  constraint: "You asked for", event: "You said and did", data: "Your data", taste: "What stands out", taken: "What you took",
+  constraint: "In this conversation",
+  event: "You said and did",
+  data: "Your data",
+  taste: "What stands out",
+  taken: "What you took",
 };
 const LATEST = 15;
 let place = null;
@@ -17,9 +21,17 @@ let asked = 0;
 
 export function startProfile(panel) {
   place = { told: el("div", {}), lines: el("div", {}), history: el("div", {}) };
-  panel.append(el("h2", {}, "What is known about you"),
-    el("p", { class: "quiet" }, "All that lists and replies are made from. What you remove counts no more, at once."),
-    place.lines, place.told, place.history);
+  panel.append(
+    el("h2", {}, "What is known about you"),
+    el(
+      "p",
+      { class: "quiet small" },
+      "All that lists and replies are made from. What you remove counts no more, at once.",
+    ),
+    place.lines,
+    place.told,
+    place.history,
+  );
   for (const name of ["person", "changed", "profile"]) on(name, () => here.user && draw());
   on("history", ({ history }) => drawHistory(history));
 }
@@ -31,8 +43,11 @@ async function draw() {
   const profile = await attempt(place.told, "looking", () => ask(personPath(`/profile${query}`)));
   if (!profile || turn !== asked) return;
   const groups = Map.groupBy(profile.lines, ({ kind }) => (kind in KINDS ? kind : "data"));
-  const chapters = Object.entries(KINDS).filter(([kind]) => groups.has(kind)).map(([kind, words]) =>
-    el("section", {}, el("h3", {}, words), el("ul", { class: "known" }, groups.get(kind).map(profileLine))));
+  const chapters = Object.entries(KINDS)
+    .filter(([kind]) => groups.has(kind))
+    .map(([kind, words]) =>
+      el("section", {}, el("h3", {}, words), el("ul", { class: "known" }, groups.get(kind).map(profileLine))),
+    );
   const focused = place.lines.contains(document.activeElement);
   place.lines.replaceChildren(...(chapters.length ? chapters : [el("p", {}, "Nothing yet.")]));
   if (focused) (place.lines.querySelector("button") ?? document.getElementById("profile")).focus();
@@ -41,7 +56,12 @@ async function draw() {
 function profileLine(line) {
   const removable = line.event_ids?.length > 0 || Number.isInteger(line.constraint);
   const told = el("div", {});
-  const off = removable && button([icon("close"), "Remove"], () => takeLine(line, told), { class: "button small", "aria-label": `Remove: ${line.text}` });
+  const off =
+    removable &&
+    button([icon("close"), "Remove"], () => takeLine(line, told), {
+      class: "button small",
+      "aria-label": `Remove: ${line.text}`,
+    });
   return el("li", {}, el("div", { class: "known-line" }, el("p", {}, sentence(line.text)), off), restsOn(line), told);
 }
 
@@ -49,7 +69,11 @@ function restsOn({ event_ids: ids = [] }) {
   if (ids.length === 0) return null;
   const found = ids.map((id) => (here.history ?? []).find((event) => event.event_id === id)).filter(Boolean);
   const words = found.map((event) => `${eventWords(event)}${event.time ? `, ${ago(event.time)}` : ""}`);
-  return el("p", { class: "quiet small" }, `rests on ${words.length ? words.slice(0, 3).join("; ") : count(ids.length, "event")}`);
+  return el(
+    "p",
+    { class: "quiet small" },
+    `rests on ${words.length ? words.slice(0, 3).join("; ") : count(ids.length, "event")}`,
+  );
 }
 
 async function takeLine(line, told) {
@@ -79,11 +103,28 @@ function drawHistory(history) {
       });
       if (done) tell("changed", { words: `No longer counts: ${eventWords(event)}.` });
     };
-    return el("li", {}, el("div", { class: "known-line" },
-      el("p", {}, sentence(eventWords(event)), el("span", { class: "quiet small" }, event.time ? ` ${ago(event.time)}` : "")),
-      button(icon("close"), off, { class: "icon-button small", "aria-label": `Remove: ${eventWords(event)}` })), told);
+    return el(
+      "li",
+      {},
+      el(
+        "div",
+        { class: "known-line" },
+        el(
+          "p",
+          {},
+          sentence(eventWords(event)),
+          el("span", { class: "quiet small" }, event.time ? ` ${ago(event.time)}` : ""),
+        ),
+        button(icon("close"), off, { class: "icon-button small", "aria-label": `Remove: ${eventWords(event)}` }),
+      ),
+      told,
+    );
   });
-  place.history.replaceChildren(...(rows.length ? [el("details", { class: "how" }, el("summary", {}, "Your latest events"), el("ul", { class: "known" }, rows))] : []));
+  place.history.replaceChildren(
+    ...(rows.length
+      ? [el("details", { class: "how" }, el("summary", {}, "Your latest events"), el("ul", { class: "known" }, rows))]
+      : []),
+  );
 }
 
 function eventWords({ kind, title, item_id: id, value, text }) {

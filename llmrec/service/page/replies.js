@@ -9,48 +9,96 @@ import { remember } from "./items.js";
 import { attempt } from "./notices.js";
 
 export function saidBubble(text) {
-  return el("div", { class: "bubble mine" }, el("span", { class: "unseen" }, "You: "), el("p", { class: "words" }, text));
+  return el(
+    "div",
+    { class: "bubble mine" },
+    el("span", { class: "unseen" }, "You: "),
+    el("p", { class: "words" }, text),
+  );
 }
 
 export function answerBubble(reply) {
   const told = el("div", {});
-  return el("div", { class: "bubble theirs" },
+  return el(
+    "div",
+    { class: "bubble theirs" },
     el("span", { class: "unseen" }, "Reply: "),
     el("p", { class: "words" }, reply.text),
     actionChips(reply.actions ?? []),
     smallList(reply.recommendation),
     reply.explanation && explanationLink(reply.explanation),
-    el("div", { class: "reply-foot" },
-      reply.intents?.length > 0 && el("span", { class: "quiet small" }, `understood as: ${reply.intents.map((intent) => intent.replaceAll("_", " ")).join(", ")}`),
-      thumbs(reply, told)),
-    told);
+    el(
+      "div",
+      { class: "reply-foot" },
+      reply.intents?.length > 0 &&
+        el(
+          "span",
+          { class: "quiet small" },
+          `understood as: ${reply.intents.map((intent) => intent.replaceAll("_", " ")).join(", ")}`,
+        ),
+      thumbs(reply, told),
+    ),
+    told,
+  );
 }
 
 function actionChips(actions) {
   if (actions.length === 0) return null;
-  return el("ul", { class: "chips", "aria-label": "What was done" }, actions.map(({ text }) => el("li", { class: "chip done" }, text)));
+  return el(
+    "ul",
+    { class: "chips", "aria-label": "What was done" },
+    actions.map(({ text }) => el("li", { class: "chip done" }, text)),
+  );
 }
 
 function smallList(recommendation) {
   if (!recommendation?.items?.length) return null;
   remember(recommendation.items);
-  const rows = recommendation.items.map((item) => el("li", {},
-    el("button", { type: "button", class: "small-item", "aria-haspopup": "dialog", on: { click: () => tell("why", { item }) } },
-      el("span", { class: "figures quiet" }, `${item.rank}`),
-      el("span", {}, el("span", { class: "strong" }, item.title), el("span", { class: "quiet small" }, ` ${attributeLine(item.attributes, 2)}`)))));
-  return el("div", {},
-    recommendation.fallback && el("p", { class: "quiet small" }, `Without the language model: ${recommendation.fallback}`),
-    el("ol", { class: "small-list", "aria-label": "Recommended in this reply" }, rows));
+  const rows = recommendation.items.map((item) =>
+    el(
+      "li",
+      {},
+      el(
+        "button",
+        { type: "button", class: "small-item", "aria-haspopup": "dialog", on: { click: () => tell("why", { item }) } },
+        el("span", { class: "figures quiet" }, `${item.rank}`),
+        el(
+          "span",
+          {},
+          el("span", { class: "strong" }, item.title),
+          el("span", { class: "quiet small" }, ` ${attributeLine(item.attributes, 2)}`),
+        ),
+      ),
+    ),
+  );
+  return el(
+    "div",
+    {},
+    recommendation.fallback &&
+      el("p", { class: "quiet small" }, `Without the language model: ${recommendation.fallback}`),
+    el("ol", { class: "small-list", "aria-label": "Recommended in this reply" }, rows),
+  );
 }
 
 function explanationLink(explanation) {
   const item = { item_id: explanation.item_id, title: explanation.title ?? explanation.item_id };
-  return button(`All reasons for ${item.title}`, () => tell("why", { item }), { class: "button small", "aria-haspopup": "dialog" });
+  return button(`All reasons for ${item.title}`, () => tell("why", { item }), {
+    class: "button small",
+    "aria-haspopup": "dialog",
+  });
 }
 
 function thumbs(reply, told) {
-  const buttons = [["like", true, "Good reply"], ["dislike", false, "Bad reply"]].map(([name, up, label]) =>
-    button(icon(name), (event) => press(event.currentTarget, up), { class: "icon-button small", "aria-label": label, "aria-pressed": String(reply.up === up) }));
+  const buttons = [
+    ["like", true, "Good reply"],
+    ["dislike", false, "Bad reply"],
+  ].map(([name, up, label]) =>
+    button(icon(name), (event) => press(event.currentTarget, up), {
+      class: "icon-button small",
+      "aria-label": label,
+      "aria-pressed": String(reply.up === up),
+    }),
+  );
   const press = async (pressed, up) => {
     const value = pressed.getAttribute("aria-pressed") === "true" ? null : up;
     told.replaceChildren();

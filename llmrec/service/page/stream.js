@@ -20,8 +20,14 @@ export async function* eventsOf(response) {
 }
 
 function eventOf(block) {
-  const lines = block.split("\n").map((line) => line.match(/^(event|data): ?(.*)$/)).filter(Boolean);
-  const data = lines.filter(([, field]) => field === "data").map(([, , text]) => text).join("\n");
+  const lines = block
+    .split("\n")
+    .map((line) => line.match(/^(event|data): ?(.*)$/))
+    .filter(Boolean);
+  const data = lines
+    .filter(([, field]) => field === "data")
+    .map(([, , text]) => text)
+    .join("\n");
   const event = lines.find(([, field]) => field === "event")?.[2] ?? "message";
   return data ? { event, data: JSON.parse(data) } : null;
 }

@@ -34,12 +34,23 @@ function open(item) {
 
 function makeDrawer() {
   const close = button(icon("close"), () => drawer.close(), { class: "icon-button", "aria-label": "Close" });
-  const { root } = combobox({ label: "Why not …?", placeholder: "find any item by its title", seek: seekItems, pick: explain });
-  return el("dialog", { class: "drawer", "aria-labelledby": "why-title", on: { close: closed, click: outside } },
-    el("div", { class: "drawer-inside" },
+  const { root } = combobox({
+    label: "Why not …?",
+    placeholder: "find any item by its title",
+    seek: seekItems,
+    pick: explain,
+  });
+  return el(
+    "dialog",
+    { class: "drawer", "aria-labelledby": "why-title", on: { close: closed, click: outside } },
+    el(
+      "div",
+      { class: "drawer-inside" },
       el("div", { class: "drawer-head" }, el("h2", { id: "why-title", tabindex: "-1" }), close),
       el("div", { id: "why-body" }),
-      el("div", { class: "drawer-foot" }, root)));
+      el("div", { class: "drawer-foot" }, root),
+    ),
+  );
 }
 
 function outside(event) {
@@ -80,16 +91,23 @@ async function showExplanation(body, told, signal) {
   const of = (kind) => told.evidence.filter((one) => one.kind === kind);
   const parts = of("part").map(({ text, strength }) => [partName(text), strength]);
   const others = told.evidence.filter(({ kind }) => !["part", "event"].includes(kind));
-  const looks = el("div", {});
+  const looks = el("div", { class: "looks" });
   body.append(
     el("p", { class: "reason" }, told.text),
     ...chapter("What counts for and against it", "how much the score would fall without it", strengths(of("event"))),
     ...chapter("What the score is the sum of", "in log-odds", parts.length ? barList(parts) : null),
-    ...chapter("What it shares with that", "", others.length ? el("ul", { class: "chips" }, others.map(sharedChip)) : null),
-    looks);
+    ...chapter(
+      "What it shares with that",
+      "",
+      others.length ? el("ul", { class: "chips" }, others.map(sharedChip)) : null,
+    ),
+    looks,
+  );
   speak(told.text);
   body.querySelector(".bones")?.remove();
-  looks.append(...chapter("Where the attention went", "share of the retriever's attention", await attention(told.trace, signal)));
+  looks.append(
+    ...chapter("Where the attention went", "share of the retriever's attention", await attention(told.trace, signal)),
+  );
 }
 
 function chapter(title, note, content) {
@@ -112,17 +130,15 @@ function sharedChip({ text, strength }) {
 async function attention(trace, signal) {
   const looks = (trace?.attention ?? []).slice(0, MOST_LOOKS);
   if (looks.length === 0) return null;
-  const most = Math.max(...looks.map(({ weight }) => weight));
   const items = await Promise.all(looks.map(({ item_id: id }) => itemOf(id, signal)));
-  return el("ul", { class: "bars" }, looks.map(({ item_id: id, weight }, place) => {
-    const fill = el("span", { class: "bar-fill share" });
-    fill.style.width = `${(weight / most) * 100}%`;
-    return el("li", { class: "bar-row" }, el("span", { class: "bar-words" }, items[place]?.title ?? id),
-      el("span", { class: "bar whole", "aria-hidden": "true" }, fill),
-      el("span", { class: "bar-value figures" }, `${(weight * 100).toFixed(0)} %`));
-  }));
+  const rows = looks.map(({ item_id: id, weight }, place) => [items[place]?.title ?? id, weight]);
+  return barList(rows, { written: (weight) => `${(weight * 100).toFixed(0)} %` });
 }
 
 function bones() {
-  return el("div", { class: "bones", "aria-hidden": "true" }, Array.from({ length: 4 }, () => el("span", { class: "bone" })));
+  return el(
+    "div",
+    { class: "bones", "aria-hidden": "true" },
+    Array.from({ length: 4 }, () => el("span", { class: "bone" })),
+  );
 }
