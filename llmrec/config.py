@@ -28,6 +28,7 @@ __all__ = [
     "ModelSettings",
     "RankingSettings",
     "RetrievalSettings",
+    "ServiceSettings",
     "Settings",
     "StoreSettings",
 ]
@@ -214,6 +215,23 @@ class LearningSettings(_Section):
     """true: write the course of a training into training/board for TensorBoard; needs tensorboard."""
 
 
+class ServiceSettings(_Section):
+    """How `llmrec serve` answers."""
+
+    at_once: Positive = 4
+    """So many requests that need the models are worked on at once."""
+    queue: Annotated[int, Field(ge=0)] = 64
+    """So many more may wait; others are told when to ask again (503)."""
+    batch: Annotated[int, Field(ge=0)] = 0
+    """Prompts of so many requests are read in one pass at most; 0: 16 on a GPU, 1 on a CPU, where it gains nothing."""
+    requests_a_minute: Annotated[int, Field(ge=0)] = 3_000
+    """Of each key, or of each address where none is needed; others are told when to ask again (429). 0: any number."""
+    body_bytes: Annotated[int, Field(ge=1_024)] = 1_000_000
+    """The longest body of a request."""
+    body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    """Until the body of a request must be there."""
+
+
 class Settings(_Section):
     """All settings of a workspace."""
 
@@ -226,6 +244,7 @@ class Settings(_Section):
     fit: FitSettings = FitSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     learning: LearningSettings = LearningSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:

@@ -5,6 +5,7 @@
     ├── WorkspaceError       the directory is not a workspace, or already is one
     ├── NotFittedError       a recommendation was asked for before `fit`
     ├── BusyError            another process holds the workspace lock (retryable)
+    ├── OverloadedError      the server has more to do than it can (retryable)
     ├── DataError            input that cannot be taken as it is
     │   ├── ImportRefused    rows of an import are bad; carries them as `.rows`
     │   ├── EmptyCatalogueError
@@ -37,6 +38,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "NotFittedError",
+    "OverloadedError",
     "PromptError",
     "ReleaseError",
     "RowError",
@@ -75,6 +77,21 @@ class BusyError(LlmrecError):
     """Another process holds the lock; the same call may succeed later."""
 
     retryable = True
+
+
+class OverloadedError(LlmrecError):
+    """The server has more to do than it can, or the caller asks more often than allowed.
+
+    Args:
+        message: What is too much.
+        retry_after: Seconds after which the same call may succeed.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str, retry_after: float) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class DataError(LlmrecError):

@@ -16,7 +16,16 @@ from llmrec.chat import IntentModel, Understanding, read_examples
 from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import ModelError, NotFittedError, ReleaseError, ScoringError
-from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
+from llmrec.models import (
+    Encoder,
+    LanguageModel,
+    ModelThread,
+    SharedLM,
+    TextEncoder,
+    TransformersLM,
+    choose_device,
+    resolve,
+)
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker, default_directory
 from llmrec.records import AttributeValue
 from llmrec.releases import Release, ReleaseStore
@@ -44,6 +53,8 @@ _Scorers = tuple[tuple[str, int], Space, ColdStart]
 
 _RELEASES = 2
 """So many releases' adapters stay loaded."""
+_GPU_BATCH = 16
+"""There a pass of several users' prompts takes little longer than one's; on a CPU it takes as long as they would."""
 _logger = logging.getLogger(__name__)
 
 
@@ -120,6 +131,7 @@ class Parts:
         self._scorers: _Scorers | None = None
         self._words: WordsKeeper | None = None
         self._intents: IntentModel | None = None
+        self._thread: ModelThread | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -317,6 +329,23 @@ class Parts:
                     attributes=ranking.attributes,
                 )
             return self._ranker
+
+    def share(self, batch: int) -> None:
+        """Give the language model to a thread of its own, if any ranks here; see `Recommender.share`."""
+        models, ranking = self._settings.models, self._settings.ranking
+        with self._loading:
+            if self._thread is not None or not ranking.enabled:
+                return
+            most = batch or (_GPU_BATCH if choose_device(models.device).type == "cuda" else 1)
+            model = self._language_model or self._load_language_model()
+            self._thread = ModelThread(at_once=most, time_limit=ranking.time_limit)
+            self._language_model, self._ranker = SharedLM(model, self._thread), None
+            self._rankers.clear()
+
+    def close(self) -> None:
+        """End the thread that owns the language model, after what waits for it."""
+        if self._thread is not None:
+            self._thread.close()
 
     def _load_language_model(self) -> LanguageModel:
         models, ranking = self._settings.models, self._settings.ranking

@@ -146,8 +146,20 @@ class Recommender:
         """What identifies the text encoder and the prompts in use."""
         return [self._parts.text_encoder().fingerprint, self._parts.prompt()]
 
+    def share(self, batch: int = 0) -> None:
+        """From now on one thread owns the language model; requests of other threads wait for it in line.
+
+        Args:
+            batch: Prompts of so many requests are read in one pass at most; 0: as many as pay on the model's device.
+
+        Raises:
+            ModelError: The model cannot be loaded.
+        """
+        self._parts.share(batch)
+
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, and of the thread that owns the model, if one does."""
+        self._parts.close()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -611,6 +623,31 @@ class Recommender:
         """The item whose text is nearest to a description, and the cosine of both vectors; None without items."""
         (vector,) = self._parts.text_encoder().encode([text])
         return next(iter(self.catalogue().index.search(vector, 1)), None)
+
+    def find_items(self, words: str, limit: int = 10) -> tuple[list[Item], int]:
+        """Items by what somebody types: titles that hold it and, where these are few, those nearest in meaning.
+
+        Returns:
+            At most `limit` items, and how many titles hold the words.
+        """
+        found, total = self.store.lookup.items(words, limit)
+        catalogue = self.catalogue()
+        if words.strip() and len(found) < limit and catalogue.items:
+            (vector,) = self._parts.text_encoder().encode([words])
+            found += [one for one, _ in catalogue.index.search(vector, limit) if one not in found]
+        return [catalogue.items[one] for one in found[:limit] if one in catalogue.items], total
+
+    def ready(self) -> str:
+        """The version of the live release, after everything that a request needs of it was loaded.
+
+        Raises:
+            NotFittedError: There is no release yet.
+            ReleaseError: It is damaged, or does not fit the present settings.
+            ModelError: A model cannot be loaded.
+        """
+        live = self._parts.live()
+        self._parts.fused(live, self.catalogue(), None)
+        return live.release.version
 
     def _understanding(self) -> tuple[Mapping[str, Item], Understanding]:
         catalogue = self.catalogue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +96,16 @@ class Workspace:
         return self.root / "index"
 
     @property
+    def reports(self) -> Path:
+        """What the gate said of each release."""
+        return self.root / "reports"
+
+    @property
+    def keys_file(self) -> Path:
+        """The hashes of API keys."""
+        return self.root / "keys.json"
+
+    @property
     def training(self) -> Path:
         """Checkpoints of a training that was interrupted."""
         return self.root / "training"
@@ -123,5 +135,29 @@ class Workspace:
                     f"another fit, import or retrain is running in {self.root}, so this {purpose} did not start",
                     hint="wait until it ends and try again; recommending and feedback go on meanwhile",
                 ) from error
-        with held:
+        with held, self._told(purpose):
             yield
+
+    def running(self) -> str | None:
+        """What holds the lock, such as retrain; None: nothing does.
+
+        It is read from a file beside the lock, because trying the lock would be in the way of who wants it just then.
+        """
+        try:
+            told = json.loads(self._running.read_text(encoding="utf-8"))
+            os.kill(int(told["pid"]), 0)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None  # nothing, or a process that was killed
+        return str(told["purpose"])
+
+    @contextmanager
+    def _told(self, purpose: str) -> Iterator[None]:
+        self._running.write_text(json.dumps({"purpose": purpose, "pid": os.getpid()}), encoding="utf-8")
+        try:
+            yield
+        finally:
+            self._running.unlink(missing_ok=True)
+
+    @property
+    def _running(self) -> Path:
+        return self.root / ".running"

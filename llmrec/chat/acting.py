@@ -424,7 +424,7 @@ class Speaker:
             self._forget(wish)
         else:
             lines = profile_of(self._rec.history(self._user_id), self._items, self.state.constraints)
-            self._said.append(self._words("profile", lines=lines))
+            self._said.append(self._words("profile", lines=[line.text for line in lines]))
 
     def _forget(self, wish: Wish) -> None:
         subjects, values = self._subjects(wish.mentions), wish.mentions.values

@@ -123,6 +123,25 @@ class Constraints:
                 wanted.setdefault(one.attribute, []).append(one.value)
         return [*("only " + " or ".join(one) for one in wanted.values()), *unwanted, *map(str, self.limits)]
 
+    def without_line(self, index: int) -> Constraints:
+        """Without the one at a place among those in words, from 0.
+
+        Raises:
+            IndexError: There is no such place.
+        """
+        wanted = list(dict.fromkeys(one.attribute for one in self.values if one.wanted))
+        unwanted = [one for one in self.values if not one.wanted]
+        kept: list[tuple[Named, ...]] = [
+            *(tuple(one for one in self.values if one.wanted and one.attribute == name) for name in wanted),
+            *((one,) for one in unwanted),
+        ]
+        limits = list(self.limits)
+        if index < len(kept):
+            del kept[index]
+        else:
+            del limits[index - len(kept)]
+        return Constraints(tuple(one for some in kept for one in some), tuple(limits))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {

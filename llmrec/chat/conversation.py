@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from llmrec.chat.acting import Recommends, Speaker
-from llmrec.chat.reply import Reply, State
+from llmrec.chat.profile import ProfileLine, profile_of
+from llmrec.chat.reply import Reply, State, Step
 from llmrec.chat.understanding import Understanding
 from llmrec.errors import DataError
 from llmrec.records import Item
@@ -73,6 +74,34 @@ class Chat:
         """What holds for its lists, in words."""
         return tuple(self._state().constraints.in_words())
 
+    def profile(self) -> list[ProfileLine]:
+        """What is known of the user, each line with what it rests on."""
+        items, _ = self._read()
+        return profile_of(self._recommender.history(self.user_id), items, self._state().constraints)
+
+    def lift(self, index: int) -> tuple[str, ...]:
+        """Let go of a constraint; those that are left, in words.
+
+        Args:
+            index: Its place among them, from 0.
+
+        Raises:
+            DataError: There is none at that place.
+        """
+        with self._turn():
+            state = self._state()
+            words = state.constraints.in_words()
+            if not 0 <= index < len(words):
+                raise DataError(f"there is no constraint {index}", hint="chat.constraints lists them, from 0")
+            left = state.constraints.without_line(index)
+            done = f"lifted: {words[index]}"
+            # Undoing brings it back, as it does where somebody said so.
+            steps = (*state.steps, Step(done, state.constraints))
+            self._keep(
+                f"(took back: {words[index]})", f"Done: {done}.", [done], replace(state, constraints=left, steps=steps)
+            )
+        return tuple(left.in_words())
+
     def send(self, text: str) -> Reply:
         """Say something; what it asks for is done before the reply comes.
 
@@ -83,8 +112,11 @@ class Chat:
         if not isinstance(text, str):
             raise DataError(f"{text!r} is no text", hint='chat.send("why the second one?")')
         said = _readable(text)
-        with _LOCKS[hash((self.user_id, self.conversation_id)) % len(_LOCKS)]:
+        with self._turn():
             return self._answered(said)
+
+    def _turn(self) -> threading.Lock:
+        return _LOCKS[hash((self.user_id, self.conversation_id)) % len(_LOCKS)]
 
     def _answered(self, said: str) -> Reply:
         items, understanding = self._read()
@@ -95,16 +127,13 @@ class Chat:
         speaker = Speaker(self._recommender, self.user_id, items, state, words=self._words, n=self._n)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = speaker.answer(understanding.wishes(said, shown))
-        actions = [action.text for action in reply.actions]
-        self._kept.keep(
-            self.user_id,
-            self.conversation_id,
-            said=said,
-            answered=reply.text,
-            actions=actions,
-            state=speaker.state.to_dict(),
-        )
+        self._keep(said, reply.text, [action.text for action in reply.actions], speaker.state)
         return reply
+
+    def _keep(self, said: str, answered: str, actions: list[str], state: State) -> None:
+        self._kept.keep(
+            self.user_id, self.conversation_id, said=said, answered=answered, actions=actions, state=state.to_dict()
+        )
 
     def forget(self) -> int:
         """Delete what was said here, and what was answered; events that it made stay. How many turns there were."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from llmrec.chat.constraints import Constraints
-from llmrec.records import History, Item
+from llmrec.records import Event, History, Item
 
-__all__ = ["profile_of"]
+__all__ = ["ProfileLine", "profile_of"]
 
 _FEWEST = 3
 _MORE_THAN_USUAL = 1.3
@@ -16,22 +18,59 @@ _TASTES = 3
 _LAST = 3
 
 
-def profile_of(history: History, items: Mapping[str, Item], constraints: Constraints) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class ProfileLine:
+    """Something known of a user.
+
+    Args:
+        text: In words.
+        kind: constraint (asked for in a conversation), data (stored of the user), event (said or done), taste (stands
+            out in what they took), taken (all of that).
+        event_ids: The events that it rests on and that can be taken back.
+        constraint: Its place among the constraints, from 0.
+    """
+
+    text: str
+    kind: str
+    event_ids: tuple[str, ...] = ()
+    constraint: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "text": self.text,
+            "kind": self.kind,
+            "event_ids": list(self.event_ids),
+            "constraint": self.constraint,
+        }
+
+
+def profile_of(history: History, items: Mapping[str, Item], constraints: Constraints) -> list[ProfileLine]:
     """Lines about a user: what was asked for, said, refused, taken, and what stands out in it."""
-    lines = [f"you asked for: {one}" for one in constraints.in_words()]
+    lines = [
+        ProfileLine(f"you asked for: {one}", "constraint", constraint=place)
+        for place, one in enumerate(constraints.in_words())
+    ]
     if history.user is not None and history.user.about:
-        lines.append("your data: " + "; ".join(f"{name} {value}" for name, value in history.user.about.items()))
-    for event in history.events:
-        item = items.get(event.item_id or "")
-        title = item.title if item else ""
-        if event.kind == "comment" and event.text:
-            lines.append(f"you said{f' of {title}' if title else ''}: “{event.text}”")
-        elif event.is_negative and title:
-            lines.append(f"you {'hid' if event.kind == 'hide' else 'turned down'} {title}")
-    return [*lines, *_tastes(history, items), *_taken(history, items)]
+        told = "; ".join(f"{name} {value}" for name, value in history.user.about.items())
+        lines.append(ProfileLine(f"your data: {told}", "data"))
+    said = (_said(event, items) for event in history.events)
+    return [*lines, *(line for line in said if line), *_tastes(history, items), *_taken(history, items)]
 
 
-def _tastes(history: History, items: Mapping[str, Item]) -> list[str]:
+def _said(event: Event, items: Mapping[str, Item]) -> ProfileLine | None:
+    item = items.get(event.item_id or "")
+    title, ids = item.title if item else "", (event.event_id,) if event.event_id else ()
+    if event.kind == "comment" and event.text:
+        return ProfileLine(f"you said{f' of {title}' if title else ''}: “{event.text}”", "event", ids)
+    if event.is_negative and title:
+        return ProfileLine(f"you {'hid' if event.kind == 'hide' else 'turned down'} {title}", "event", ids)
+    if event.kind == "like" and title:
+        return ProfileLine(f"you liked {title}", "event", ids)
+    return None
+
+
+def _tastes(history: History, items: Mapping[str, Item]) -> list[ProfileLine]:
     """Values that what they took has more often than the catalogue."""
     taken = [items[str(event.item_id)] for event in history.events if event.is_taking and event.item_id in items]
     own, usual = _shares(taken), _shares(list(items.values()))
@@ -42,12 +81,16 @@ def _tastes(history: History, items: Mapping[str, Item]) -> list[str]:
         if counts[pair] >= _FEWEST and share > _MORE_THAN_USUAL * usual[pair]
     ]
     return [
-        f"you take {value} {lift:.1f} times as often as it is in the catalogue ({counts[name, value]} of {len(taken)})"
+        ProfileLine(
+            f"you take {value} {lift:.1f} times as often as it is in the catalogue"
+            f" ({counts[name, value]} of {len(taken)})",
+            "taste",
+        )
         for lift, (name, value) in sorted(found, reverse=True)[:_TASTES]
     ]
 
 
-def _taken(history: History, items: Mapping[str, Item]) -> list[str]:
+def _taken(history: History, items: Mapping[str, Item]) -> list[ProfileLine]:
     known = [event for event in history.events if event.is_taking and event.item_id in items]
     if not known:
         return []
@@ -57,7 +100,7 @@ def _taken(history: History, items: Mapping[str, Item]) -> list[str]:
     if rated:
         mean = sum(event.value or 0.0 for event in rated) / len(rated)
         told += f"; {len(rated)} of them with a rating, {mean:.1f} on average"
-    return [told]
+    return [ProfileLine(told, "taken")]
 
 
 def _shares(items: list[Item]) -> dict[tuple[str, str], float]:

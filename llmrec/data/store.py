@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, fun
 from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
 from llmrec.data.forgetting import forget, last_forgotten, take_back
 from llmrec.data.items_version import read_items_version
+from llmrec.data.lookup import Lookup
 from llmrec.data.migrations import upgrade
 from llmrec.data.schema import aliases, events, items, users
 from llmrec.data.shown import ShownLists
@@ -41,12 +42,14 @@ class Store:
     Attributes:
         shown: The lists that were recommended.
         turns: What was said in conversations.
+        lookup: Users and items by what somebody types.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.shown = ShownLists(engine)
         self.turns = Turns(engine)
+        self.lookup = Lookup(engine)
 
     @classmethod
     def open(cls, url: str) -> Store:

@@ -23,6 +23,7 @@ class Turn:
     """One turn of a conversation.
 
     Args:
+        turn: Its number, unlike any other's.
         conversation_id: Of which.
         time: When.
         said: By the user.
@@ -30,6 +31,7 @@ class Turn:
         actions: What it did, in words.
     """
 
+    turn: int
     conversation_id: str
     time: datetime
     said: str
@@ -79,7 +81,8 @@ class Turns:
         with reading(self._engine) as connection:
             rows = connection.execute(select(turns).where(*wanted).order_by(turns.c.turn)).all()
         return [
-            Turn(row.conversation_id, row.time, row.said, row.answered, tuple(json.loads(row.actions))) for row in rows
+            Turn(row.turn, row.conversation_id, row.time, row.said, row.answered, tuple(json.loads(row.actions)))
+            for row in rows
         ]
 
     def state(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
@@ -99,6 +102,13 @@ class Turns:
         newest = select(func.max(turns.c.turn)).where(turns.c.user_id == user_id).scalar_subquery()
         with reading(self._engine) as connection:
             found = connection.scalar(select(turns.c.conversation_id).where(turns.c.turn == newest))
+        return None if found is None else str(found)
+
+    def owner(self, conversation_id: str) -> str | None:
+        """Whose conversation it is; None where there is none."""
+        wanted = select(turns.c.user_id).where(turns.c.conversation_id == conversation_id).limit(1)
+        with reading(self._engine) as connection:
+            found = connection.scalar(wanted)
         return None if found is None else str(found)
 
     def delete(self, user_id: str, conversation_id: str | None = None) -> int:

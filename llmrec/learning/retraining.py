@@ -93,7 +93,7 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
         verdict = judge_release(rec, release, champion, gate, progress=bool(progress))
         if verdict.passed and rec.store.alias("rank") != (champion.version if champion else rec.store.alias("rank")):
             verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
-        report = rec.workspace.root / "reports" / f"{release.version.replace('/', '-')}.json"
+        report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
         report.parent.mkdir(exist_ok=True)
         replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
         if verdict.passed:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmrec.models.loading import choose_device, choose_dtype
     from llmrec.models.protocols import Encoder, LanguageModel
     from llmrec.models.segments import Segment
+    from llmrec.models.sharing import ModelThread, SharedLM
     from llmrec.models.sources import KnownModel, ModelKind, ModelSource, fetch, known_models, resolve
     from llmrec.models.text import TextEncoder
     from llmrec.models.tree import PromptTree, flat
@@ -23,8 +24,10 @@ __all__ = [
     "LanguageModel",
     "ModelKind",
     "ModelSource",
+    "ModelThread",
     "PromptTree",
     "Segment",
+    "SharedLM",
     "TextEncoder",
     "TransformersLM",
     "choose_device",
@@ -38,8 +41,10 @@ __all__ = [
 _HOMES = {
     "Encoder": "protocols",
     "LanguageModel": "protocols",
+    "ModelThread": "sharing",
     "PromptTree": "tree",
     "Segment": "segments",
+    "SharedLM": "sharing",
     "TextEncoder": "text",
     "TransformersLM": "lm",
     "choose_device": "loading",

@@ -58,6 +58,11 @@ class Release:
         """The last event of this store that it may have learnt from; None where it was made of another store's."""
         return None if "made" in self.manifest else int(self.manifest.get("data", {}).get("last_sequence", 0))
 
+    @property
+    def learnt_until(self) -> int:
+        """The last event of this store that was there when it was made or taken up: newer ones wait to be learnt."""
+        return int(self.manifest.get("arrived", 0)) if self.learnt is None else self.learnt
+
     def made_before(self, moment: datetime | None) -> bool:
         """Whether its making began before a moment; False for None."""
         began = self.manifest.get("began", self.manifest["created"])
@@ -181,8 +186,11 @@ class ReleaseStore:
         except (OSError, ValueError, KeyError, TypeError) as error:
             hint = "name a directory such as adapters/ml-100k"
             raise ReleaseError(f"{directory} holds no release: {error}", hint=hint) from error
-        kept = {name: value for name, value in manifest.items() if name not in ("version", "created", "files")}
-        return self.create(parts, {**kept, "parent": None, "made": manifest.get("created")})
+        kept = {
+            name: value for name, value in manifest.items() if name not in ("version", "created", "files", "arrived")
+        }
+        arrived = self._store.last_sequence()
+        return self.create(parts, {**kept, "parent": None, "made": manifest.get("created"), "arrived": arrived})
 
     def discard(self, release: Release) -> None:
         """Remove a release that was never live."""

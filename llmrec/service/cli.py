@@ -22,7 +22,7 @@ import llmrec.models
 from llmrec.config import FILE_NAME, Settings
 from llmrec.errors import BusyError, ConfigError, LlmrecError
 from llmrec.requests import conditions
-from llmrec.service import chat_commands, learning_commands
+from llmrec.service import chat_commands, learning_commands, serve_commands
 from llmrec.service.demo import run_demo
 from llmrec.service.doctor import examine
 from llmrec.service.options import (
@@ -65,6 +65,7 @@ models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 learning_commands.add_to(app)
 chat_commands.add_to(app)
+serve_commands.add_to(app)
 
 _SHOWN_VALUES = 8
 _CONDITION = re.compile(r"([^!<>=]+)(!=|>=|<=|=)(.*)", re.DOTALL)

@@ -1,0 +1,156 @@
+"""What runs: health, metrics, releases, and how the learning goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from llmrec import __version__
+from llmrec.errors import LlmrecError
+from llmrec.releases import Release
+from llmrec.service.web.door import Door
+from llmrec.service.web.problems import REFUSALS, Problem, response_of
+from llmrec.service.web.served import Served
+
+__all__ = ["health_routes", "routes"]
+
+
+def routes(served: Served, door: Door) -> APIRouter:
+    """What an operator, or the page, wants to know."""
+    router = APIRouter(prefix="/v1", tags=["operation"], responses=REFUSALS)
+
+    @router.get("/session")
+    async def session(request: Request) -> JSONResponse:
+        """Whether a key is needed, and whether the one sent along is right. Needs none."""
+        given = door.caller(request.scope)
+        required = door.needs_key()
+        told = {"key_required": required, "key_accepted": not required or given is not None, "version": __version__}
+        return JSONResponse(told)
+
+    @router.get("/releases")
+    async def releases() -> JSONResponse:
+        """Every release, oldest first."""
+        return JSONResponse({"releases": await served.stored(lambda: _releases(served))})
+
+    @router.get("/learning")
+    async def learning() -> JSONResponse:
+        """What waits to be learnt from, and what came of the last retraining."""
+        return JSONResponse(await served.stored(lambda: _learning(served)))
+
+    return router
+
+
+def health_routes(served: Served) -> APIRouter:
+    """Liveness, readiness and metrics."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/health/live")
+    async def live() -> JSONResponse:
+        """The process answers."""
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/health/ready")
+    async def ready(request: Request) -> Response:
+        """It can recommend: the database is there, and a release and its models are loaded."""
+        try:
+            release = await served.stored(served.rec.ready)
+        except LlmrecError as error:
+            problem = Problem(title="Not ready", status=503, detail=str(error), hint=error.hint)
+            return response_of(problem, 5, request_id=request.scope.get("request_id"))
+        return JSONResponse({"status": "ok", "release": release})
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Counters and gauges for Prometheus."""
+        served.metrics.present.set(served.work.present)
+        live = await served.stored(lambda: served.rec.store.alias("rank"))
+        served.metrics.live.clear()
+        if live is not None:
+            served.metrics.live.labels(live).set(1)
+        return Response(served.metrics.text(), media_type=served.metrics.content_type)
+
+    return router
+
+
+def told(release: Release, live: str | None, forgotten: datetime | None) -> dict[str, Any]:
+    """A release as JSON."""
+    adapter = release.manifest.get("metrics", {}).get("adapter")
+    return {
+        "version": release.version,
+        "live": release.version == live,
+        "created": release.manifest.get("created"),
+        "parent": release.manifest.get("parent"),
+        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else "",
+        "learnt_from_deleted": release.made_before(forgotten),
+        "metrics": dict(release.manifest.get("metrics", {})),
+    }
+
+
+def _releases(served: Served) -> list[dict[str, Any]]:
+    rec = served.rec
+    live, forgotten = rec.store.alias("rank"), rec.store.last_forgotten()
+    return [told(release, live, forgotten) for release in rec.releases.list()]
+
+
+def _learning(served: Served) -> dict[str, Any]:
+    rec = served.rec
+    releases, live = rec.releases.list(), rec.store.alias("rank")
+    champion = next((one for one in releases if one.version == live), None)
+    reports = {one.version: _report(served, one) for one in releases}
+    judged = [one for one in releases if reports[one.version] is not None]
+    rival = next((one for one in reversed(judged) if one.version != live), None)
+    last = served.rec.store.last_sequence()
+    return {
+        "live": live,
+        "events": rec.store.counts()["events"],
+        "waiting": max(0, last - champion.learnt_until) if champion else last,
+        "last_retrain": _when(served, judged[-1]) if judged else None,
+        "running": rec.workspace.running(),
+        "champion": {**_summary(champion), "curve": _curve(champion)} if champion else None,
+        "challenger": _challenger(rival, reports[rival.version] or {}) if rival else None,
+    }
+
+
+def _challenger(release: Release, report: Mapping[str, Any]) -> dict[str, Any]:
+    compared = report.get("comparison") or {}
+    difference = {"value": compared.get("difference"), "low": compared.get("low"), "high": compared.get("high")}
+    return {
+        **_summary(release),
+        "curve": _curve(release),
+        "state": "promoted" if report.get("passed") else "refused",
+        "reason": report.get("reason", ""),
+        "difference": difference if compared else None,
+    }
+
+
+def _summary(release: Release) -> dict[str, Any]:
+    return {"version": release.version, "created": release.manifest.get("created")}
+
+
+def _curve(release: Release) -> list[dict[str, float]]:
+    """What the adapter gained on held-out lists each time it was looked at, by how many lists it had learnt from."""
+    adapter = release.manifest.get("metrics", {}).get("adapter") or {}
+    gains = adapter.get("gains", [])
+    return [
+        {"lists": round(adapter.get("lists", 0) * place / len(gains)), "gain": gain}
+        for place, gain in enumerate(gains, start=1)
+    ]
+
+
+def _report(served: Served, release: Release) -> dict[str, Any] | None:
+    path = served.rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _when(served: Served, release: Release) -> str:
+    path = served.rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()

@@ -1,0 +1,84 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from llmrec.errors import LlmrecError
+from llmrec.recommender import Recommender
+from llmrec.service.web.metrics import Metrics
+from llmrec.service.web.work import Work
+
+__all__ = ["Served"]
+
+Result = TypeVar("Result")
+
+_logger = logging.getLogger(__name__)
+_RELEASES = 4
+_STORE_THREADS = 8
+
+
+@dataclass(slots=True)
+class Served:
+    """A workspace that is served.
+
+    Args:
+        rec: Its recommender.
+        work: The line of requests that need the models.
+        metrics: What is counted.
+    """
+
+    rec: Recommender
+    work: Work
+    metrics: Metrics
+    _running: set[asyncio.Task[Any]] = field(default_factory=set)
+    _store: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_STORE_THREADS))
+    _pinned: OrderedDict[str, Recommender] = field(default_factory=OrderedDict)
+    _pinning: threading.Lock = field(default_factory=threading.Lock)
+
+    async def stored(self, function: Callable[[], Result]) -> Result:
+        """Read or write the store; this waits for no model."""
+        return await to_thread.run_sync(function, limiter=self._store)
+
+    def kept(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begin something that is finished whether anybody waits for it or not."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(_log_fault)
+        return task
+
+    async def finished(self) -> None:
+        """Wait for what was begun."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def answering(self, release: str | None) -> Recommender:
+        """The recommender as a release makes it; None: the live one.
+
+        Raises:
+            ReleaseError: There is no such release, or it does not fit.
+        """
+        if release is None:
+            return self.rec
+        with self._pinning:
+            found = self._pinned.pop(release, None) or self.rec.at(release)
+            self._pinned[release] = found
+            while len(self._pinned) > _RELEASES:
+                self._pinned.popitem(last=False)
+            return found
+
+
+def _log_fault(task: asyncio.Task[Any]) -> None:
+    """A bug is logged also where nobody waits for the answer; a refusal is the caller's to know."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, LlmrecError):
+        _logger.error("a turn of a conversation failed", exc_info=error)
