@@ -6,7 +6,7 @@ import { decimal } from "./format.js";
 const [WIDTH, HEIGHT] = [320, 150];
 const EDGE = { left: 46, right: 10, top: 10, bottom: 26 };
 
-/** Series of {name, points: [[x, y], …]}; the first is drawn full, the second dashed, so colour says nothing alone. */
+/** Series of {name, points: [[x, y], …]}; the first is drawn full, the second dashed: colour says nothing alone. */
 export function lineChart(series, { label, xName, yName }) {
   const points = series.flatMap((one) => one.points);
   const [left, right] = spread(points.map(([x]) => x));

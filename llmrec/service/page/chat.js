@@ -182,7 +182,7 @@ function settle(reply, bubble) {
   speak(reply.text);
   tell("conversation");
   if (reply.actions?.length) {
-    rereadHistory().catch(() => {});
+    rereadHistory();
     tell("changed", { words: "" });
   } else {
     tell("profile");

@@ -6,7 +6,7 @@ import { el, freshId } from "./elements.js";
 const PAUSE = 180;
 
 /**
- * A labelled field; `seek(text, signal)` gives choices {words, detail, value}, `pick(value)` is called with one of them.
+ * A labelled field; `seek(text, signal)` gives choices {words, detail, value}, `pick` is called with one value.
  * @returns {{root: HTMLElement, field: HTMLInputElement}}
  */
 export function combobox({ label, placeholder, seek, pick, clears = true }) {

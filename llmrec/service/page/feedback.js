@@ -42,12 +42,14 @@ export async function give(item, kind, { value = null, text = null } = {}) {
   lately = [{ ...event, title: item.title }, ...lately].slice(0, LATELY);
   tell("given");
   tell("changed", { words: `You ${SPOKEN[kind]} ${item.title}.` });
+  rereadHistory();
 }
 
 export async function takeBack(event) {
   await forget(event);
   tell("given");
   tell("changed", { words: "Taken back." });
+  rereadHistory();
 }
 
 /** A random name of an event, so that sending it twice stores it once. (randomUUID is missing on plain http.) */
@@ -74,27 +76,35 @@ function keep(event, newest = true) {
   given.set(event.item_id, newest ? [event, ...events] : [...events, event]);
 }
 
-/** Events of the store again, because a conversation or the profile changed them. */
+/** What is stored of the person again, because something changed it. What is shown stays where that fails. */
 export async function rereadHistory() {
   const { user } = here;
-  const person = await ask(personPath());
-  if (user === here.user) tell("history", { history: person.history });
+  try {
+    const person = await ask(personPath());
+    if (user === here.user) tell("history", person);
+  } catch (error) {
+    console.warn(error);
+  }
 }
 
 function drawLately(place) {
-  place.replaceChildren(
-    ...lately.map((event) => {
-      const told = el("div", {});
-      const undo = () => attempt(told, "taking it back", () => takeBack(event));
-      const words = `You ${SPOKEN[event.kind]} `;
-      const stars = event.kind === "rating" ? `: ${event.value} of 5` : "";
-      return el(
-        "div",
-        { class: "lately" },
-        el("p", {}, words, el("span", { class: "strong" }, event.title), stars, "."),
-        button([icon("undo"), "Undo"], undo, { class: "button small", "aria-label": `Undo: ${words}${event.title}` }),
-        told,
-      );
+  const focused = place.contains(document.activeElement);
+  place.replaceChildren(...lately.map(latelyRow));
+  if (focused) (place.querySelector("button") ?? document.getElementById("list")).focus({ preventScroll: true });
+}
+
+function latelyRow(event) {
+  const told = el("div", {});
+  const words = `You ${SPOKEN[event.kind]} `;
+  const stars = event.kind === "rating" ? `: ${event.value} of 5` : "";
+  return el(
+    "div",
+    { class: "lately" },
+    el("p", {}, words, el("span", { class: "strong" }, event.title), stars, "."),
+    button([icon("undo"), "Undo"], () => attempt(told, "taking it back", () => takeBack(event)), {
+      class: "button small",
+      "aria-label": `Undo: ${words}${event.title}`,
     }),
+    told,
   );
 }

@@ -52,17 +52,13 @@ function status(learning) {
 function challengerNote(challenger) {
   if (!challenger) return el("p", { class: "quiet" }, "No release has challenged the one that answers.");
   const { difference, state } = challenger;
+  const [value, low, high] = [difference?.value, difference?.low, difference?.high].map((one) => signed(one, 4));
   return el(
     "div",
     { class: `verdict ${state}` },
     el("p", {}, el("span", { class: "strong" }, `${challenger.version} was ${state}`), ` ${ago(challenger.created)}`),
     challenger.reason && el("p", {}, challenger.reason),
-    difference &&
-      el(
-        "p",
-        { class: "quiet small figures" },
-        `difference ${signed(difference.value, 4)}, between ${signed(difference.low, 4)} and ${signed(difference.high, 4)}`,
-      ),
+    difference && el("p", { class: "quiet small" }, `difference ${value}, between ${low} and ${high}`),
   );
 }
 

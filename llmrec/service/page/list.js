@@ -98,8 +98,9 @@ function heldFocus(body) {
   const { act } = focused.dataset;
   return (cards) => {
     const card = [...cards.children].find((one) => one.dataset.item === item);
-    const next =
-      card?.querySelector(act ? `[data-act="${act}"]` : "textarea") ?? document.querySelector("#lately button");
+    const writing = card?.querySelector(".comment:not([hidden]) textarea");
+    const same = card?.querySelector(`[data-act="${act ?? "comment"}"]`);
+    const next = (act ? same : (writing ?? same)) ?? document.querySelector("#lately button");
     (next ?? place("list")).focus({ preventScroll: Boolean(card) });
   };
 }

@@ -18,7 +18,8 @@ export function startPeople(place) {
     pick: become,
   });
   place.append(root, shown);
-  on("person", () => describe(shown));
+  on("person", () => meet(shown));
+  on("history", (person) => describe(shown, person));
   addEventListener("hashchange", readAddress);
   return { field };
 }
@@ -51,18 +52,20 @@ async function seekPeople(text, signal) {
   return [...found, { words: text, detail: "begin as somebody new", value: text }];
 }
 
-async function describe(place) {
+async function meet(place) {
   place.replaceChildren();
   if (!here.user) return;
-  const user = here.user;
+  const { user } = here;
   place.append(el("span", { class: "strong" }, user));
   const person = await attempt(place, "looking up", () => ask(personPath()));
-  if (!person || user !== here.user) return;
-  here.history = person.history;
-  const known = person.known ? `${count(person.known, "event")} known` : "nobody knows them yet";
-  const about = attributeLine(person.attributes, 3);
-  place.append(el("span", { class: "quiet" }, ` · ${known}${about ? ` · ${about}` : ""}`));
-  tell("history", { history: person.history });
+  if (person && user === here.user) tell("history", person);
+}
+
+function describe(place, { user_id: id, known, attributes }) {
+  const about = attributeLine(attributes, 3);
+  const events = known ? `${count(known, "event")} known` : "nobody knows them yet";
+  const words = ` · ${events}${about ? ` · ${about}` : ""}`;
+  place.replaceChildren(el("span", { class: "strong" }, id), el("span", { class: "quiet" }, words));
 }
 
 /** What stands where the list would be while nobody is here. */

@@ -32,6 +32,12 @@ export function startProfile(panel) {
     place.told,
     place.history,
   );
+  on("person", () => {
+    place.known = null;
+    place.lines.replaceChildren();
+    const open = Boolean(place.history.querySelector("details[open]"));
+    place.history.replaceChildren();
+  });
   for (const name of ["person", "changed", "profile"]) on(name, () => here.user && draw());
   on("history", ({ history }) => drawHistory(history));
 }
@@ -42,7 +48,12 @@ async function draw() {
   const query = here.conversation ? `?conversation_id=${encodeURIComponent(here.conversation)}` : "";
   const profile = await attempt(place.told, "looking", () => ask(personPath(`/profile${query}`)));
   if (!profile || turn !== asked) return;
-  const groups = Map.groupBy(profile.lines, ({ kind }) => (kind in KINDS ? kind : "data"));
+  place.known = profile.lines;
+  drawLines();
+}
+
+function drawLines() {
+  const groups = Map.groupBy(place.known, ({ kind }) => (kind in KINDS ? kind : "data"));
   const chapters = Object.entries(KINDS)
     .filter(([kind]) => groups.has(kind))
     .map(([kind, words]) =>
@@ -93,6 +104,7 @@ async function liftConstraint(index) {
 
 function drawHistory(history) {
   here.history = history;
+  if (place.known) drawLines();
   const rows = history.slice(0, LATEST).map((event) => {
     const told = el("div", {});
     const off = async () => {
@@ -122,7 +134,14 @@ function drawHistory(history) {
   });
   place.history.replaceChildren(
     ...(rows.length
-      ? [el("details", { class: "how" }, el("summary", {}, "Your latest events"), el("ul", { class: "known" }, rows))]
+      ? [
+          el(
+            "details",
+            { class: "how", open },
+            el("summary", {}, "Your latest events"),
+            el("ul", { class: "known" }, rows),
+          ),
+        ]
       : []),
   );
 }

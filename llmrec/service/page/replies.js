@@ -19,27 +19,36 @@ export function saidBubble(text) {
 
 export function answerBubble(reply) {
   const told = el("div", {});
+  const [before, after] = wordsAround(reply);
+  const intents = (reply.intents ?? []).map((intent) => intent.replaceAll("_", " ")).join(", ");
   return el(
     "div",
     { class: "bubble theirs" },
     el("span", { class: "unseen" }, "Reply: "),
-    el("p", { class: "words" }, reply.text),
-    actionChips(reply.actions ?? []),
+    before && el("p", { class: "words" }, before),
     smallList(reply.recommendation),
+    after && el("p", { class: "words" }, after),
+    actionChips(reply.actions ?? []),
     reply.explanation && explanationLink(reply.explanation),
     el(
       "div",
       { class: "reply-foot" },
-      reply.intents?.length > 0 &&
-        el(
-          "span",
-          { class: "quiet small" },
-          `understood as: ${reply.intents.map((intent) => intent.replaceAll("_", " ")).join(", ")}`,
-        ),
+      intents && el("span", { class: "quiet small" }, `understood as: ${intents}`),
       thumbs(reply, told),
     ),
     told,
   );
+}
+
+/** The words before and after the lines that name the list, which is shown as one to click in their place. */
+function wordsAround({ text, recommendation }) {
+  const items = recommendation?.items ?? [];
+  const lines = text.split("\n");
+  const first = lines.findIndex((line) => items[0] && line.startsWith(`1. ${items[0].title}`));
+  const named =
+    first >= 0 && items.every(({ title }, place) => lines[first + place]?.startsWith(`${place + 1}. ${title}`));
+  if (!named) return [text, ""];
+  return [lines.slice(0, first), lines.slice(first + items.length)].map((part) => part.join("\n").trim());
 }
 
 function actionChips(actions) {
