@@ -31,6 +31,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "StoreSettings",
+    "given_sections",
 ]
 
 FILE_NAME = "llmrec.toml"
@@ -269,6 +270,20 @@ class Settings(_Section):
     def to_toml(self) -> str:
         """A TOML file with every setting and its meaning; those that have their default are commented out."""
         return "".join(_toml_lines(self))
+
+
+def given_sections(settings: object) -> dict[str, dict[str, Any]]:
+    """What is set, by section and key, in settings or a mapping of mappings.
+
+    Raises:
+        ConfigError: They are neither.
+    """
+    if isinstance(settings, Settings):
+        return settings.model_dump(exclude_unset=True)
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping) or not all(isinstance(keys, Mapping) for keys in given.values()):
+        raise ConfigError(f"settings = {settings!r} are none", hint='write settings={"models": {"device": "cpu"}}')
+    return {section: dict(keys) for section, keys in given.items()}
 
 
 def _read_file(path: Path) -> dict[str, dict[str, Any]]:

@@ -48,7 +48,7 @@ from llmrec.retrieval import (
 )
 from llmrec.retrieval.evidence import FEATURES
 
-__all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of"]
+__all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of", "last_learning"]
 
 _HELD_OUT_USERS = 1_000
 _FEW_NEW_EVENTS = 0.05
@@ -302,6 +302,17 @@ class Fit:
             "metrics": {**found, **trained.metrics},
             "parent": self.store.alias("rank"),
         }
+
+
+def last_learning(directory: Path) -> int:
+    """The newest event that a fit which is running, or was interrupted, knows of; 0 without one.
+
+    Args:
+        directory: Holds its checkpoint.
+    """
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads((directory / "encoder.json").read_bytes())["last_sequence"])
+    return 0
 
 
 def items_of(events: Sequence[Event]) -> frozenset[str]:

@@ -1,65 +1,41 @@
-"""The recommender: how the parts are wired, and the public verbs.
-
-store ──> history ──> retriever ──> ranker ──> fusion ──> Recommendation
-"""
+"""The recommender: how the parts are wired, and the public verbs."""
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
+from llmrec.answering import Answers
 from llmrec.chat import Chat, Understanding
-from llmrec.config import Settings
-from llmrec.data import ImportReport, Store, import_records
-from llmrec.errors import BusyError, ConfigError, DataError, LlmrecError, ScoringError, StoreError
-from llmrec.explaining import gather, score_drops, word
+from llmrec.config import Settings, given_sections
+from llmrec.errors import DataError, LlmrecError
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
+from llmrec.keeping import Keeping
 from llmrec.models import Encoder, LanguageModel
 from llmrec.parts import Parts
-from llmrec.ranking import FusedRanker, PromptLibrary, explored
-from llmrec.records import (
-    AttributeValue,
-    Event,
-    Explanation,
-    History,
-    Item,
-    RankedItem,
-    Recommendation,
-    Shown,
-    User,
-)
-from llmrec.releases import Release, ReleaseStore
-from llmrec.requests import conditions, events_of, how_many, item_ids_of, situation, user_id_of, variety
-from llmrec.retrieval import Catalogue, Retriever, diversified
+from llmrec.ranking import FusedRanker, PromptLibrary
+from llmrec.records import AttributeValue, Event, Explanation, History, Item, RankedItem, Recommendation
+from llmrec.releases import Release
+from llmrec.requests import Request, candidates_of, events_of, how_many, item_ids_of, situation, user_id_of
+from llmrec.retrieval import Catalogue, Retriever
+from llmrec.serving import Serving
 from llmrec.words import Opinion
 from llmrec.workspace import Workspace
 
 __all__ = ["Recommender"]
 
 Context = Mapping[str, AttributeValue]
-_logger = logging.getLogger(__name__)
-
-_LIKE = 3
-"""Of so many times the items wanted, those most like a given one, a user's order is made."""
-
 SettingsLike = Settings | Mapping[str, Mapping[str, Any]] | None
 
 
-class Recommender:
+class Recommender(Keeping):
     """Recommendations over one workspace. Open it with `Recommender.open`, or make one with `Recommender.create`.
 
     Args:
@@ -77,20 +53,20 @@ class Recommender:
         encoder: Encoder | None = None,
         language_model: LanguageModel | None = None,
     ) -> None:
-        self.workspace = workspace
-        self.settings = settings
-        prompts = PromptLibrary(workspace.prompts)
-        self.store = Store.open(workspace.store_url(settings))
-        self.releases = ReleaseStore(workspace.releases, self.store)
+        super().__init__(workspace, settings)
         self._parts = Parts(
             workspace,
             settings,
             self.store,
-            releases=self.releases,
-            prompts=prompts,
+            prompts=PromptLibrary(workspace.prompts),
             encoder=encoder,
             language_model=language_model,
         )
+        self._answer_by(Serving(workspace, settings, self.store, releases=self.releases, parts=self._parts))
+
+    def _answer_by(self, serving: Serving) -> None:
+        self._serving = serving
+        self._answers = Answers(self.store, self.settings, self._parts, serving, history=self.history)
 
     @classmethod
     def create(cls, path: str | Path, settings: SettingsLike = None, **parts: Any) -> Self:
@@ -105,7 +81,7 @@ class Recommender:
             WorkspaceError: It is a workspace already, or cannot be made.
             ConfigError: A setting is wrong.
         """
-        workspace, given = Workspace.new(Path(path)), _sections(settings)
+        workspace, given = Workspace.new(Path(path)), given_sections(settings)
         made = cls(workspace, Settings.load(workspace.settings_file, given), **parts)
         # Last, because this makes the directory a workspace: whatever failed before can be tried again.
         workspace.write_settings(Settings.model_validate(given))
@@ -125,7 +101,7 @@ class Recommender:
             ConfigError: A setting is wrong.
         """
         workspace = Workspace.open(Path(path))
-        return cls(workspace, Settings.load(workspace.settings_file, _sections(settings)), **parts)
+        return cls(workspace, Settings.load(workspace.settings_file, given_sections(settings)), **parts)
 
     def beside(self, path: Path, settings: Settings, *, create: bool = False) -> Recommender:
         """Another workspace, read by the same models, words and templates.
@@ -142,9 +118,22 @@ class Recommender:
         model = self._parts.ranker().model if settings.ranking.enabled else None
         return made(path, settings, encoder=self._parts.text_encoder(), language_model=model)
 
-    def reads_by(self) -> list[str]:
-        """What identifies the text encoder and the prompts in use."""
-        return [self._parts.text_encoder().fingerprint, self._parts.prompt()]
+    def at(self, version: str) -> Recommender:
+        """The same recommender, answering by a named release whatever is live: `rec.at("rank/0001").recommend("u42")`.
+
+        Store, models and catalogue are shared, and what is stored through either is there for both. Closing it leaves
+        them open.
+
+        Args:
+            version: Of a release.
+
+        Raises:
+            ReleaseError: There is none, it is damaged, or was made with another text encoder or prompt.
+        """
+        named = copy(self)
+        named._is_owner = False
+        named._answer_by(self._serving.at(version))
+        return named
 
     def share(self, batch: int = 0) -> None:
         """From now on one thread owns the language model; requests of other threads wait for it in line.
@@ -157,180 +146,34 @@ class Recommender:
         """
         self._parts.share(batch)
 
+    def ready(self) -> str:
+        """The version of what answers, after everything that a request needs was loaded.
+
+        Raises:
+            NotFittedError: There is no release yet.
+            ReleaseError: It is damaged, or does not fit the present settings.
+            ModelError: A model cannot be loaded.
+        """
+        live, catalogue = self._serving.live(), self.catalogue()
+        self._serving.fused(live, catalogue, None)
+        self._parts.understanding(catalogue)
+        return live.release.version
+
     def close(self) -> None:
-        """Let go of the database, and of the thread that owns the model, if one does."""
-        self._parts.close()
-        self.store.close()
+        """Let go of the database, and of the thread that owns the language model, if one does."""
+        if self._is_owner:
+            self._parts.close()
+        super().close()
 
-    def __enter__(self) -> Self:
-        return self
+    def reads_by(self) -> list[str]:
+        """What identifies the text encoder and the prompts in use."""
+        return [self._parts.text_encoder().fingerprint, self._parts.prompt()]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    # --- data -------------------------------------------------------------------------------------------------------
-
-    def add_users(self, users: Any, *, skip_bad: bool = False) -> ImportReport:
-        """Store users: records, dicts, or a pandas, polars or pyarrow table. A known id is updated. All or nothing.
-
-        Raises:
-            ImportRefused: A row is bad and `skip_bad` is off.
-            BusyError: A fit, import or retrain is running.
-        """
-        return self.import_(users=users, skip_bad=skip_bad)
-
-    def add_items(self, items: Any, *, skip_bad: bool = False) -> ImportReport:
-        """Store items, as `add_users` does; they can be recommended at once, without a fit."""
-        return self.import_(items=items, skip_bad=skip_bad)
-
-    def add_events(self, events: Any, *, skip_bad: bool = False) -> ImportReport:
-        """Store past events, as `add_users` does; an event that is already stored is not stored again."""
-        return self.import_(events=events, skip_bad=skip_bad)
-
-    def import_(
-        self,
-        *,
-        users: Any = None,
-        items: Any = None,
-        events: Any = None,
-        format: str | None = None,
-        rename: Mapping[str, str] | None = None,
-        skip_bad: bool = False,
-        progress: bool = False,
-    ) -> ImportReport:
-        """Store users, items and events together, all or nothing.
-
-        Args:
-            users: Records, dicts, a table, or the path of a file; of a data set's folder or zip, its users are taken.
-            items: The same for items.
-            events: The same for events.
-            format: csv, tsv, jsonl, parquet, recbole or movielens; None: by the path's suffix.
-            rename: Our name for each column that has another one.
-            skip_bad: Leave bad rows out instead of refusing the import; the report names them.
-            progress: Show a bar on a terminal.
-
-        Raises:
-            ImportRefused: A row is bad and `skip_bad` is off.
-            BusyError: A fit, import or retrain is running.
-        """
-        with self.workspace.locked("import"):
-            return import_records(
-                self.store,
-                users=users,
-                items=items,
-                events=events,
-                format=format,
-                rename=rename,
-                skip_bad=skip_bad,
-                progress=progress,
-            )
-
-    def users(self) -> Iterator[User]:
-        """Every stored user, by id."""
-        return self.store.users()
-
-    def items(self) -> Iterator[Item]:
-        """Every stored item, in the order they were added."""
-        return self.store.items()
-
-    def feedback(self, event: Event) -> Event:
-        """Store what a user just did or said; the next call takes it into account.
-
-        Returns:
-            The stored event with its sequence; sending the same `event_id` again returns the first one.
-
-        Raises:
-            UnknownItemError: The store has never seen the item.
-            ConflictError: The `event_id` is taken by another event.
-            DataError: It answers a recommendation that was somebody else's, or did not hold the item.
-        """
-        return self.feedback_many([event])[0]
-
-    def feedback_many(self, events: Iterable[Event]) -> tuple[Event, ...]:
-        """Store several events as `feedback` does, in one transaction: all of them or, on any error, none."""
-        given = list(events)
-        for event in given:
-            if not isinstance(event, Event):
-                raise DataError(
-                    f"{event!r} is no Event", hint="from llmrec import Event; rec.feedback(Event(user_id, item_id))"
-                )
-            self._check_answered(event)
-        return self.store.append_many(given, burst=self.settings.feedback.burst_seconds)
-
-    def _check_answered(self, event: Event) -> None:
-        """Refuse what cannot be: an answer to somebody else's list, or to an item that was not on it."""
-        shown = self.store.shown.get(event.recommendation_id) if event.recommendation_id else None
-        if shown is None:
-            return
-        if shown.user_id != event.user_id:
-            wrong = f"was made for {shown.user_id!r}, not for {event.user_id!r}"
-        elif event.item_id is not None and event.item_id not in {one.item_id for one in shown.items}:
-            wrong = f"did not hold item {event.item_id!r}"
-        else:
-            return
-        raise DataError(
-            f"the recommendation {event.recommendation_id} {wrong}", hint="leave recommendation_id out, or correct it"
-        )
-
-    def take_back(self, user_id: str, event_ids: Sequence[str]) -> int:
-        """Delete some of a user's own events, as they wish, and their words where a conversation keeps them.
-
-        Returns:
-            How many there were. Where a release may have learnt from one, it is marked as after `forget`.
-        """
-        learnt = max((release.learnt or 0 for release in self.releases.list()), default=0)
-        user_id, wanted = user_id_of(user_id), set(event_ids)
-        texts = [str(event.text) for event in self.store.events(user_id) if event.event_id in wanted and event.text]
-        gone = self.store.take_back(user_id, sorted(wanted), learnt=max(learnt, self._being_learnt()))
-        self.store.turns.blank(user_id, texts)
-        return gone
-
-    def _being_learnt(self) -> int:
-        """The newest event that a fit which is running, or was interrupted, knows of."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept = (self.workspace.training / "encoder.json").read_bytes()
-            return int(json.loads(kept)["last_sequence"])
-        return 0
-
-    def forget(self, user_id: str) -> dict[str, int]:
-        """Delete a user for good: what is known of them, what they did, and what was recommended to them.
-
-        Releases that were made before may have learnt from them: `llmrec releases` marks these, and the next fit or
-        retraining begins without them.
-
-        Returns:
-            How many events, recommendations, turns of conversations and users were deleted.
-
-        Raises:
-            DataError: Nothing is known of the user.
-            BusyError: A fit, import or retrain is running.
-        """
-        with self.workspace.locked("forget"):  # a fit that is running has read what they did
-            gone = self.store.forget(user_id_of(user_id))
-            shutil.rmtree(self.workspace.root / "replay", ignore_errors=True)  # an interrupted one has copies
-        if not any(gone.values()):
-            raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
-        return gone
+    # --- releases ---------------------------------------------------------------------------------------------------
 
     def catalogue(self) -> Catalogue:
         """The items and their index as the store has them now."""
         return self._parts.catalogue()
-
-    def history(self, user_id: str) -> History:
-        """What is known of a user, as a request sees it."""
-        user_id, most = user_id_of(user_id), self.settings.retrieval.history_events
-        # One more than is wanted: where it is not there, these are all, and nothing else needs to be read.
-        events = self.store.events(user_id, limit=most + 1, behaviour=True)
-        whole = len(events) <= most
-        return History(
-            user=self.store.user(user_id) or User(user_id),
-            events=events if whole else events[1:],
-            seen=frozenset(event.item_id for event in events if event.item_id) if whole else self.store.seen(user_id),
-            known=len(events) if whole else self.store.event_count(user_id, behaviour=True),
-            hidden=self.store.hidden(user_id) if not whole or _may_hide(events) else frozenset(),
-        )
 
     def install(self, directory: Path) -> Release:
         """Take up a release that was made elsewhere, and make it live.
@@ -345,7 +188,7 @@ class Recommender:
         with self.workspace.locked("install"), writing(self.workspace.root):
             release = self.releases.install(directory)
             try:
-                self._parts.check(release)
+                self._serving.check(release)
             except LlmrecError:
                 self.releases.discard(release)
                 raise
@@ -361,11 +204,9 @@ class Recommender:
             NotFittedError: There is no release yet.
             ReleaseError: It is damaged, or was made with another base model, prompt or text encoder.
         """
-        live = self._parts.live() if version is None else self._parts.load(version)
+        live = self._serving.live() if version is None else self._serving.load(version)
         catalogue = self.catalogue()
-        return self._parts.retriever(live, catalogue, {}), self._parts.fused(live, catalogue, None)
-
-    # --- fitting ----------------------------------------------------------------------------------------------------
+        return self._serving.retriever(live, catalogue, {}), self._serving.fused(live, catalogue, None)
 
     def fit(self, *, anew: bool = False, progress: bool | None = None) -> Release:
         """Embed the items, train the sequence encoder, weigh the opinions, and make the new release live.
@@ -421,7 +262,7 @@ class Recommender:
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
             )
-            previous = None if anew else self._parts.previous_encoder()
+            previous = None if anew else self._serving.previous_encoder()
             release = fit.make(self.releases, self._parts.prompt(), previous, train)
             settle(release)
             fit.tidy(trained=train is not None)
@@ -465,57 +306,17 @@ class Recommender:
             UnknownItemError: There is no item `like`.
             ConfigError: No item has an attribute of `where`, or n or diversity is out of range.
         """
-        n, wanted, context = how_many(n), conditions(where), situation(context)
-        left_out = frozenset(item_ids_of(exclude, "exclude"))
-        like = None if like is None else item_ids_of([like], "like")[0]
-        mixed = variety(diversity, self.settings.retrieval.diversity)
-        start = time.perf_counter()
-        # The history first: whatever item it holds is then in the catalogue, also while items and feedback arrive.
-        last, history = self.store.last_sequence(), self.history(user_id)
-        live, catalogue = self._parts.live(), self.catalogue()
-        seen = self.settings.retrieval.filter_seen if filter_seen is None else filter_seen
-        left_out |= history.seen | history.hidden if seen else history.hidden
-        among = None if wanted is None else catalogue.matching(wanted)
-        retrieval = self._parts.retriever(live, catalogue, context).retrieve(
-            history,
-            max(n, self.settings.retrieval.candidates),
-            among=among if like is None else catalogue.nearest(like, _LIKE * n, among=among, excluded=left_out),
-            excluded=left_out,
+        asked = Request.of(
+            n,
+            where=where,
+            context=context,
+            exclude=exclude,
+            like=like,
+            diversity=diversity,
+            llm=llm,
+            filter_seen=filter_seen,
         )
-        retrieved = time.perf_counter()
-        ranking = self._parts.fused(live, catalogue, llm).order(history, retrieval, catalogue.items, context)
-        seconds = {"retrieval": retrieved - start, "ranking": time.perf_counter() - retrieved}
-        number, drawn = uuid.uuid4(), self.settings.feedback.exploration
-        items = diversified(ranking.items, catalogue.index, mixed, len(ranking.items) if drawn else n)
-        propensities: tuple[float, ...] = ()
-        if drawn:
-            items, propensities = explored(items, n, drawn, np.random.default_rng(number.int))
-        answer = Recommendation(
-            id=number.hex,
-            user_id=user_id,
-            release=live.release.version,
-            items=items,
-            trace=replace(
-                ranking.trace,
-                seconds=seconds,
-                notes=ranking.trace.notes + _notes(history, mixed, drawn),
-                attention=retrieval.attention,
-            ),
-            fallback=ranking.fallback,
-        )
-        if not self.settings.feedback.record:
-            return answer
-        return self._recorded(answer, Shown.of(answer, last, propensities))
-
-    def _recorded(self, answer: Recommendation, shown: Shown) -> Recommendation:
-        """Keep what is shown; where it cannot be kept, the answer says so and is given all the same."""
-        try:
-            self.store.shown.keep(shown)
-        except (StoreError, BusyError) as error:
-            _logger.warning("a recommendation was not kept: %s", error)
-            note = "it was not kept, so feedback cannot be read against it"
-            return replace(answer, trace=replace(answer.trace, notes=(*answer.trace.notes, note)))
-        return answer
+        return self._answers.recommend(user_id, asked)
 
     def rank(
         self,
@@ -541,16 +342,11 @@ class Recommender:
         """
         if history is None and user_id is None:
             raise DataError("neither a history nor a user is given", hint="pass history=[...] or user_id=...")
-        wanted, context = item_ids_of(candidates, "candidates"), situation(context)
-        if len(set(wanted)) != len(wanted):
-            raise DataError("a candidate stands twice", hint="give every candidate once")
+        wanted, context = candidates_of(candidates), situation(context)
         known = self.history(user_id) if user_id is not None else History()
         if history is not None:
             known = History(known.user, events_of(history, user_id))
-        live, catalogue = self._parts.live(), self.catalogue()
-        catalogue.require(event.item_id for event in known.events if event.item_id)
-        retrieval = self._parts.retriever(live, catalogue, context).score(known, wanted)
-        return list(self._parts.fused(live, catalogue, llm).order(known, retrieval, catalogue.items, context).items)
+        return self._answers.rank(known, wanted, context, llm)
 
     def explain(self, user_id: str, item_id: str, *, context: Context | None = None) -> Explanation:
         """Why the item gets its score for the user: the events whose removal lowers it most, and its parts.
@@ -559,40 +355,7 @@ class Recommender:
             UnknownItemError: The store has never seen the item.
             NotFittedError: There is no release yet.
         """
-        context, start = situation(context), time.perf_counter()
-        history = self.history(user_id)
-        live, catalogue = self._parts.live(), self.catalogue()
-        (item,) = catalogue.require(item_ids_of([item_id], "item_id"))
-        retriever = self._parts.retriever(live, catalogue, context)
-        retrieval = retriever.score(history, [item_id])
-        fused = self._parts.fused(live, catalogue, None)
-        ranking = fused.order(history, retrieval, catalogue.items, context)
-        why = partial(score_drops, item, history, retriever, items=catalogue.items, context=context)
-        drops, notes = _with_or_without_llm(why, fused, failed=ranking.fallback)
-        parts = ranking.items[0].parts
-        words = partial(self._parts.prompts.text, "why")
-        evidence = gather(
-            item,
-            events=history.events,
-            drops=drops,
-            parts=parts,
-            items=catalogue.items,
-            render=partial(words, "event"),
-        )
-        text = word(
-            item,
-            evidence,
-            partial(words, "why"),
-            named=self.settings.explain.named,
-            path=retrieval.path,
-            popular=live.popularity.get(item_id, 0.0),
-            known=history.known,
-        )
-        seconds = {"explanation": time.perf_counter() - start}
-        trace = replace(
-            ranking.trace, seconds=seconds, attention=retrieval.attention, notes=ranking.trace.notes + notes
-        )
-        return Explanation(user_id, item, text, evidence, trace)
+        return self._answers.explain(user_id, item_ids_of([item_id], "item_id")[0], situation(context))
 
     # --- conversation -----------------------------------------------------------------------------------------------
 
@@ -637,53 +400,6 @@ class Recommender:
             found += [one for one, _ in catalogue.index.search(vector, limit) if one not in found]
         return [catalogue.items[one] for one in found[:limit] if one in catalogue.items], total
 
-    def ready(self) -> str:
-        """The version of the live release, after everything that a request needs of it was loaded.
-
-        Raises:
-            NotFittedError: There is no release yet.
-            ReleaseError: It is damaged, or does not fit the present settings.
-            ModelError: A model cannot be loaded.
-        """
-        live = self._parts.live()
-        self._parts.fused(live, self.catalogue(), None)
-        return live.release.version
-
     def _understanding(self) -> tuple[Mapping[str, Item], Understanding]:
         catalogue = self.catalogue()
         return catalogue.items, self._parts.understanding(catalogue)
-
-
-def _may_hide(events: Sequence[Event]) -> bool:
-    return any(event.kind in Event.HIDING for event in events)
-
-
-def _with_or_without_llm(
-    why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
-) -> tuple[list[float], tuple[str, ...]]:
-    """How much the score falls without each event, and what to say of it; without the language model if it fails."""
-    without = FusedRanker(fused.fusion, None, fused.pushback)
-    try:
-        if failed is None:
-            return why(fused), ()
-    except ScoringError as error:
-        _logger.warning("the language model failed, so the reasons are the retriever's: %s", error)
-        failed = str(error)
-    return why(without), (f"the reasons are the retriever's alone: {failed}",)
-
-
-def _sections(settings: SettingsLike) -> dict[str, dict[str, Any]]:
-    """What is set, by section and key."""
-    if isinstance(settings, Settings):
-        return settings.model_dump(exclude_unset=True)
-    given = {} if settings is None else settings
-    if not isinstance(given, Mapping) or not all(isinstance(keys, Mapping) for keys in given.values()):
-        raise ConfigError(f"settings = {settings!r} are none", hint='write settings={"models": {"device": "cpu"}}')
-    return {section: dict(keys) for section, keys in given.items()}
-
-
-def _notes(history: History, diversity: float, drawn: float) -> tuple[str, ...]:
-    mixed = (f"ordered for variety too (diversity {diversity:g}), not by score alone",) if diversity else ()
-    if drawn:
-        mixed = (*mixed, f"{drawn:.0%} of the places are drawn, to learn about what is seldom shown")
-    return mixed if history.known else (*mixed, "the user has no history")

@@ -289,6 +289,9 @@ class RankedItem:
             "rank": self.rank,
             "item_id": self.item.item_id,
             "title": self.item.title,
+            "attributes": {
+                name: list(value) if isinstance(value, tuple) else value for name, value in self.item.attributes.items()
+            },
             "score": self.score,
             "probability": self.probability,
             "parts": dict(self.parts),

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -13,11 +14,55 @@ from llmrec.conditions import Condition
 from llmrec.errors import ConfigError, DataError
 from llmrec.records import AttributeValue, Event, User, checked_attributes
 
-__all__ = ["conditions", "events_of", "how_many", "item_ids_of", "situation", "user_id_of", "variety"]
+__all__ = ["Request", "candidates_of", "conditions", "events_of", "how_many", "item_ids_of", "situation", "user_id_of"]
 
 _MOST = 1_000
 _ONE = (str, int, float, bool)
 _WORDS = {"any", "not", "min", "max"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of `recommend`, whose arguments these are, made plain."""
+
+    n: int
+    where: Mapping[str, Condition] | None
+    context: Mapping[str, AttributeValue]
+    exclude: frozenset[str]
+    like: str | None
+    diversity: float | None
+    llm: bool | None
+    filter_seen: bool | None
+
+    @classmethod
+    def of(
+        cls,
+        n: object,
+        *,
+        where: object,
+        context: object,
+        exclude: object,
+        like: object,
+        diversity: object,
+        llm: bool | None,
+        filter_seen: bool | None,
+    ) -> Request:
+        """What was asked, checked.
+
+        Raises:
+            ConfigError: n, where or diversity is none, or out of range.
+            DataError: context, exclude or like is none.
+        """
+        return cls(
+            n=how_many(n),
+            where=conditions(where),
+            context=situation(context),
+            exclude=frozenset(item_ids_of(exclude, "exclude")),
+            like=None if like is None else item_ids_of([like], "like")[0],
+            diversity=variety(diversity),
+            llm=llm,
+            filter_seen=filter_seen,
+        )
 
 
 def user_id_of(user_id: object) -> str:
@@ -40,14 +85,14 @@ def how_many(n: Any) -> int:
     return number
 
 
-def variety(diversity: object, default: float) -> float:
-    """How much variety counts against relevance.
+def variety(diversity: object) -> float | None:
+    """How much variety counts against relevance; None: as configured.
 
     Raises:
         ConfigError: It is no number from 0 to 1.
     """
     if diversity is None:
-        return default
+        return None
     number = -1.0 if isinstance(diversity, bool) or not isinstance(diversity, Real) else float(diversity)
     if not 0 <= number <= 1:
         raise ConfigError(
@@ -88,6 +133,18 @@ def item_ids_of(given: object, name: str) -> list[str]:
         if not isinstance(item_id, str):
             raise DataError(f"{name} holds {item_id!r}, which is no item id", hint="item ids are strings, such as '42'")
     return ids
+
+
+def candidates_of(given: object) -> list[str]:
+    """Item ids to order.
+
+    Raises:
+        DataError: It is not several strings, or one stands twice.
+    """
+    wanted = item_ids_of(given, "candidates")
+    if len(set(wanted)) != len(wanted):
+        raise DataError("a candidate stands twice", hint="give every candidate once")
+    return wanted
 
 
 def events_of(history: object, user_id: str | None) -> tuple[Event, ...]:

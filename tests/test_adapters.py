@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from llmrec.config import Settings
-from llmrec.parts import Live
 from llmrec.ranking import PromptLibrary
 from llmrec.releases import Release, shipped_release
 from llmrec.retrieval import FittedEncoder
+from llmrec.serving import Live
 
 ADAPTERS = Path(__file__).parents[1] / "adapters"
 

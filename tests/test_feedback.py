@@ -147,7 +147,7 @@ def test_a_user_who_is_forgotten_is_gone_and_the_next_fit_begins_without_them(
     assert shop.store.user("ann") is None
     assert shop.store.shown.get(answer.id) is None
     assert shop.store.events("bob") == bobs
-    assert shop._parts.previous_encoder() is None
+    assert shop._serving.previous_encoder() is None
     with pytest.raises(DataError, match="there is no user 'ann'"):
         shop.forget("ann")
     (before,) = shop.releases.list()

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec import Event, History, Item, Recommender, parts
+from llmrec import Event, History, Item, Recommender, serving
 from llmrec.errors import ConfigError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
-from llmrec.parts import evidence_of
 from llmrec.ranking import Fusion, HeldOutRequest
 from llmrec.retrieval import Retriever, training
 from llmrec.retrieval.training import validation_users
+from llmrec.serving import evidence_of
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 
 STEPS = 10
@@ -63,8 +63,8 @@ def test_what_follows_what_orders_the_candidates_of_a_weak_encoder(tmp_path: Pat
             [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(5)]
         )
         assert {"evidence.json", "evidence.safetensors"} <= set(rec.fit().manifest["files"])
-        live, catalogue = rec._parts.live(), rec.catalogue()
-        with_it = rec._parts.retriever(live, catalogue, {})
+        live, catalogue = rec._serving.live(), rec.catalogue()
+        with_it = rec._serving.retriever(live, catalogue, {})
         without = with_it.with_evidence(None)
         histories = [rec.history(f"u{user}") for user in range(60)]
         wanted = [f"s{(start + 5) % STEPS}" for start in starts]
@@ -87,11 +87,11 @@ def test_a_release_without_evidence_orders_by_the_encoder_alone(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     courses.fit()
-    live, catalogue, history = courses._parts.live(), courses.catalogue(), courses.history("u1")
-    alone = courses._parts.retriever(live, catalogue, {}).with_evidence(None).retrieve(history, 10).candidates
+    live, catalogue, history = courses._serving.live(), courses.catalogue(), courses.history("u1")
+    alone = courses._serving.retriever(live, catalogue, {}).with_evidence(None).retrieve(history, 10).candidates
     files = courses.releases.champion().manifest["files"]  # type: ignore[union-attr]
     assert evidence_of(courses.releases.champion()) is not None  # type: ignore[arg-type]
-    monkeypatch.setattr(parts, "evidence_of", lambda _: None)
+    monkeypatch.setattr(serving, "evidence_of", lambda _: None)
     with Recommender.open(courses.workspace.root, **PARTS) as rec:
         found = rec.recommend("u1", llm=False, filter_seen=False).items
     assert [one.item.item_id for one in found] == [one.item.item_id for one in alone]
@@ -105,7 +105,7 @@ def test_answers_of_the_held_out_are_in_no_count_that_weighs(courses: Recommende
         last = int(str(courses.history(f"u{user}").events[-1].item_id)[1:])
         courses.add_events([Event(f"u{user}", f"s{(last + 5) % STEPS}")])
     courses.fit()
-    evidence = courses._parts.live().evidence
+    evidence = courses._serving.live().evidence
     assert evidence is not None
     assert max(evidence.weights[1:3]) < 0.1
     # In what is served they count: the step after a leap of five is met.
@@ -115,10 +115,10 @@ def test_answers_of_the_held_out_are_in_no_count_that_weighs(courses: Recommende
 
 def test_events_are_read_oldest_first(courses: Recommender) -> None:
     courses.fit()
-    live, catalogue = courses._parts.live(), courses.catalogue()
+    live, catalogue = courses._serving.live(), courses.catalogue()
     assert live.evidence is not None
     history = History(events=(Event("x", "s7"), Event("x", "s2")))
-    found = courses._parts.retriever(live, catalogue, {}).features(history, ["s3", "s8"], live.evidence)
+    found = courses._serving.retriever(live, catalogue, {}).features(history, ["s3", "s8"], live.evidence)
     assert found is not None
     assert found[0, 0] > found[1, 0] + 0.5  # s3 follows the newest, s8 the one before
 
@@ -135,8 +135,8 @@ def test_the_opinions_are_weighed_on_the_scores_that_are_served(
 
     monkeypatch.setattr(Fit, "_fusion", seen)
     courses.fit()
-    live = courses._parts.live()
-    retriever = courses._parts.retriever(live, courses.catalogue(), {})
+    live = courses._serving.live()
+    retriever = courses._serving.retriever(live, courses.catalogue(), {})
     request = given[0]
     ids = [one.item.item_id for one in request.candidates]
     served, alone = (

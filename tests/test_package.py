@@ -25,6 +25,8 @@ LAYERS = [
     ["explaining", "evaluation"],
     ["chat"],
     ["fitting", "parts"],
+    ["serving", "keeping"],
+    ["answering"],
     ["recommender"],
     ["learning"],
     ["service", "testing"],
@@ -45,6 +47,10 @@ OWNERS = {
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
     "rapidfuzz": {"words"},
+    "fastapi": {"service"},
+    "starlette": {"service"},
+    "uvicorn": {"service"},
+    "prometheus_client": {"service"},
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmrec import Event, Item, Recommender, Settings, User, files, fitting
+from llmrec import Event, Item, Recommender, Settings, User, files, fitting, serving
 from llmrec.config import RankingSettings
 from llmrec.errors import (
     BusyError,
@@ -393,6 +393,65 @@ def test_a_recommender_follows_a_promote_without_reopening(shop: Recommender) ->
     assert shop.recommend("ann").release == "rank/0002"
     shop.releases.promote("rank/0001")
     assert shop.recommend("ann").release == "rank/0001"
+
+
+@pytest.fixture
+def refitted(shop: Recommender) -> Recommender:
+    """The shop after gloves became what everybody takes, and a second fit."""
+    shop.add_events([Event(f"buyer{number}", "gloves", "purchase") for number in range(30)])
+    shop.fit()
+    return shop
+
+
+def test_a_named_release_answers_every_verb_whatever_is_live(refitted: Recommender) -> None:
+    first = refitted.at("rank/0001")
+    assert ids(refitted.recommend("newcomer", n=1, llm=False)) == ["gloves"]
+    answer = first.recommend("newcomer", n=1, llm=False)
+    assert (answer.release, ids(answer) != ["gloves"]) == ("rank/0001", True)
+    ranked = [rec.rank(candidates=["pot", "gloves"], user_id="newcomer", llm=False) for rec in (first, refitted)]
+    assert [[one.item.item_id for one in order] for order in ranked] == [["pot", "gloves"], ["gloves", "pot"]]
+    assert "popular" in first.explain("newcomer", "pot").text
+    assert "popular" not in refitted.explain("newcomer", "pot").text
+    said = [rec.chat("newcomer").send("recommend something").recommendation for rec in (first, refitted)]
+    assert [one.release for one in said if one] == ["rank/0001", "rank/0002"]
+
+
+def test_a_named_release_stays_while_another_goes_live(refitted: Recommender) -> None:
+    second = refitted.at("rank/0002")
+    refitted.releases.promote("rank/0001")
+    assert refitted.recommend("ann").release == "rank/0001"
+    assert second.recommend("ann").release == "rank/0002"
+    assert ids(second.recommend("newcomer", n=1, llm=False)) == ["gloves"]
+    assert ids(refitted.recommend("newcomer", n=1, llm=False)) != ["gloves"]
+
+
+def test_a_named_release_shares_what_is_stored_and_loaded(
+    refitted: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = refitted.at("rank/0001")
+    first.feedback(Event("ann", "pan", "purchase"))
+    assert "pan" not in ids(refitted.recommend("ann"))
+    assert "pan" not in ids(first.recommend("ann"))
+    monkeypatch.setattr(serving.Live, "load", lambda _: pytest.fail("a release was read a second time"))
+    assert refitted.at("rank/0001").recommend("ann").release == "rank/0001"
+    assert refitted.recommend("ann").release == "rank/0002"
+
+
+def test_closing_a_named_release_leaves_the_other_open(refitted: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(refitted.store, "close", lambda: closed.append(True))
+    with refitted.at("rank/0001") as first:
+        assert first.recommend("ann").items
+    assert not closed
+    assert refitted.recommend("ann").items
+    refitted.close()
+    assert closed
+
+
+@pytest.mark.parametrize("version", ["rank/0009", "latest", "../rank/0001", "", None])
+def test_a_release_that_is_none_cannot_be_named(shop: Recommender, version: object) -> None:
+    with pytest.raises(ReleaseError):
+        shop.at(version)  # type: ignore[arg-type]
 
 
 def test_fitting_twice_gives_the_same_weights(shop: Recommender) -> None:

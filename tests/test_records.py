@@ -1,6 +1,7 @@
 """Records are checked and made plain at the door."""
 
 import dataclasses
+import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -89,6 +90,14 @@ def test_a_history_without_an_event_keeps_the_rest() -> None:
 def test_every_record_has_usable_defaults() -> None:
     assert records.User("u") == records.User("u", {})
     assert Trace("history").to_dict()["history_trimmed"] is None
+
+
+def test_a_ranked_item_tells_its_attributes_as_json() -> None:
+    item = Item("1", "Rake", attributes={"tags": ("garden", "home"), "price": 9.5, "new": True})
+    told = records.RankedItem(1, item, 0.5, {"retrieval": 0.5}, 0.1).to_dict()
+    assert list(told) == ["rank", "item_id", "title", "attributes", "score", "probability", "parts"]
+    assert told["attributes"] == {"tags": ["garden", "home"], "price": 9.5, "new": True}
+    assert json.loads(json.dumps(told)) == told
 
 
 def test_a_table_has_the_agreed_columns() -> None:

@@ -2,6 +2,7 @@
 
 from llmrec.data.datasets import DATASETS, fetch_dataset
 from llmrec.data.engine import SqliteInfo, sqlite_info
+from llmrec.data.histories import history_of
 from llmrec.data.importer import ImportReport, import_records
 from llmrec.data.merging import Counts
 from llmrec.data.reading import FILE_FORMATS, detect, read
@@ -19,6 +20,7 @@ __all__ = [
     "Store",
     "detect",
     "fetch_dataset",
+    "history_of",
     "import_records",
     "read",
     "sqlite_info",

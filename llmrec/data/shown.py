@@ -10,7 +10,8 @@ from sqlalchemy import Engine, Row, and_, or_, select
 
 from llmrec.data.engine import insert_or_ignore, reading, writing
 from llmrec.data.schema import recommendations
-from llmrec.records import Shown, ShownItem
+from llmrec.errors import DataError
+from llmrec.records import Event, Shown, ShownItem
 
 __all__ = ["ShownLists"]
 
@@ -50,6 +51,25 @@ class ShownLists:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _shown(row)
+
+    def check(self, event: Event) -> None:
+        """Refuse what cannot be: an answer to somebody else's list, or to an item that was not on it.
+
+        Raises:
+            DataError: It is one.
+        """
+        shown = self.get(event.recommendation_id) if event.recommendation_id else None
+        if shown is None:
+            return
+        if shown.user_id != event.user_id:
+            wrong = f"was made for {shown.user_id!r}, not for {event.user_id!r}"
+        elif event.item_id is not None and event.item_id not in {one.item_id for one in shown.items}:
+            wrong = f"did not hold item {event.item_id!r}"
+        else:
+            return
+        raise DataError(
+            f"the recommendation {event.recommendation_id} {wrong}", hint="leave recommendation_id out, or correct it"
+        )
 
     def __iter__(self) -> Iterator[Shown]:
         """All of them, user after user, each user's oldest first; page by page."""

@@ -16,7 +16,7 @@ from llmrec.workspace import Workspace
 from tests.conftest import open_shop
 
 COMMANDS = ["demo", "init", "import", "fit", "recommend", "rank", "why", "chat", "feedback", "retrain", "replay",
-            "releases", "forget", "evaluate", "models", "doctor"]  # fmt: skip
+            "releases", "forget", "evaluate", "models", "doctor", "serve", "keys"]  # fmt: skip
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_every_command_explains_itself_with_an_example(command: str, capsys: pyt
 def test_recommend_answers_as_agreed(shop: str, capsys: pytest.CaptureFixture[str]) -> None:
     got = answer(capsys, "recommend", "ann", "-n", "2", "-w", shop)
     assert set(got) == {"recommendation_id", "user_id", "release", "fallback", "items", "trace"}
-    assert set(got["items"][0]) == {"rank", "item_id", "title", "score", "probability", "parts"}
+    assert set(got["items"][0]) == {"rank", "item_id", "title", "attributes", "score", "probability", "parts"}
     assert got["items"][0]["item_id"] == "gloves"
     assert len(got["items"]) == 2
     assert set(got["trace"]) >= {"path", "history_trimmed", "prompt_tokens", "seconds", "notes"}

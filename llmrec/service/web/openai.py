@@ -32,6 +32,11 @@ __all__ = ["routes"]
 
 _MODEL = "llmrec"
 _REMEMBERED = 10_000
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": told["description"], "content": {"application/json": {"schema": {"type": "object"}}}}
+    for status, told in REFUSALS.items()
+}
+"""Errors are in the form that OpenAI's clients read."""
 
 
 class _Part(BaseModel):
@@ -97,7 +102,7 @@ def routes(served: Served) -> APIRouter:
         made = [{"id": name, "object": "model", "created": 0, "owned_by": _MODEL} for name in names]
         return JSONResponse({"object": "list", "data": made})
 
-    @router.post("/chat/completions", response_class=Response)
+    @router.post("/chat/completions", response_class=Response, responses=_REFUSALS)
     async def completions(body: _Completion, request: Request) -> Response:
         """One turn. `user` is whose history counts; without it somebody new is talked to.
 

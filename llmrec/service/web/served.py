@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -22,7 +20,6 @@ __all__ = ["Served"]
 Result = TypeVar("Result")
 
 _logger = logging.getLogger(__name__)
-_RELEASES = 4
 _STORE_THREADS = 8
 
 
@@ -41,8 +38,6 @@ class Served:
     metrics: Metrics
     _running: set[asyncio.Task[Any]] = field(default_factory=set)
     _store: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_STORE_THREADS))
-    _pinned: OrderedDict[str, Recommender] = field(default_factory=OrderedDict)
-    _pinning: threading.Lock = field(default_factory=threading.Lock)
 
     async def stored(self, function: Callable[[], Result]) -> Result:
         """Read or write the store; this waits for no model."""
@@ -67,14 +62,7 @@ class Served:
         Raises:
             ReleaseError: There is no such release, or it does not fit.
         """
-        if release is None:
-            return self.rec
-        with self._pinning:
-            found = self._pinned.pop(release, None) or self.rec.at(release)
-            self._pinned[release] = found
-            while len(self._pinned) > _RELEASES:
-                self._pinned.popitem(last=False)
-            return found
+        return self.rec if release is None else self.rec.at(release)
 
 
 def _log_fault(task: asyncio.Task[Any]) -> None:
