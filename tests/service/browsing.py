@@ -1,4 +1,7 @@
-"""A browser on the page of a served shop; whatever it complains of fails the test."""
+"""A browser on the page of a served shop; whatever it complains of fails the test.
+
+Waiting goes by locators: the page's policy forbids the evaluation that `wait_for_function` needs.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +71,7 @@ def titles(page: Any) -> list[str]:
 
 def settled(page: Any) -> None:
     """Wait until the list that was asked for is there."""
-    page.wait_for_function("!document.querySelector('#list-body').hasAttribute('aria-busy')")
-    page.wait_for_selector(CARDS)
+    page.wait_for_selector(CARDS.replace("#list-body", "#list-body:not([aria-busy])"))
 
 
 def say(page: Any, text: str) -> None:
@@ -77,4 +79,4 @@ def say(page: Any, text: str) -> None:
     replies = page.locator(".theirs .reply-foot").count()
     page.get_by_label("Your message").fill(text)
     page.get_by_label("Your message").press("Enter")
-    page.wait_for_function(f"document.querySelectorAll('.theirs .reply-foot').length === {replies + 1}")
+    page.locator(".theirs .reply-foot").nth(replies).wait_for()

@@ -8,7 +8,7 @@ import pytest
 
 from llmrec import Event, Item, Recommender, User
 from llmrec.service.web.keys import Keys
-from llmrec.testing import FailingLanguageModel
+from llmrec.testing import FailingLanguageModel, WordEncoder
 from tests.conftest import open_shop
 from tests.service.browsing import CARDS, browser_or_skip, say, settled, shown, tab, titles
 from tests.service.serving import served
@@ -27,15 +27,20 @@ def kinds(rec: Recommender, user: str = "ann") -> list[str]:
     return [event.kind for event in rec.history(user).events]
 
 
+def number(text: str) -> float:
+    """A number as the page writes it, with a true minus."""
+    return float(text.replace("\N{MINUS SIGN}", "-"))
+
+
 def test_a_list_is_shown_with_what_its_scores_are_the_sum_of(browser: Any, fitted: Recommender) -> None:
     own = fitted.recommend("ann")
     with shown(browser, fitted) as page:
         assert titles(page) == [one.item.title for one in own.items]
         card = page.locator(FIRST)
-        numbers = [text.replace("−", "-") for text in card.locator(".bar-value").all_inner_texts()]
-        score = card.locator(".score-line b").first.inner_text().replace("−", "-")
-        assert sum(map(float, numbers)) == pytest.approx(float(score), abs=0.02)
-        assert float(score) == pytest.approx(own.items[0].score, abs=0.006)
+        numbers = [number(text) for text in card.locator(".bar-value").all_inner_texts()]
+        score = number(card.locator(".score-line b").first.inner_text())
+        assert sum(numbers) == pytest.approx(score, abs=0.02)
+        assert score == pytest.approx(own.items[0].score, abs=0.006)
         assert "room garden" in card.locator(".attributes").inner_text().replace("\n", " ")
         page.get_by_text("How this list came about").click()
         how = page.locator("#list-foot").inner_text()
@@ -51,7 +56,7 @@ def test_a_reload_keeps_the_user_and_somebody_new_begins(browser: Any, fitted: R
         settled(page)
         assert page.locator(".person-now").inner_text().startswith("bob")
         field = page.get_by_role("combobox", name="Who are you?")
-        field.fill("zoë/1 & co")
+        field.fill("zoë & co?")
         page.get_by_text("begin as somebody new").wait_for()
         field.press("Enter")
         page.get_by_text("nobody knows them yet").wait_for()
@@ -84,8 +89,8 @@ def test_a_like_counts_at_once_and_can_be_undone(browser: Any, fitted: Recommend
         assert kinds(fitted)[-1] == "like"
         assert titles(page) == [one.item.title for one in fitted.recommend("ann").items]
         page.get_by_role("button", name=f"Undo: You liked {before[1]}").click()
-        page.wait_for_function("!document.querySelector('.lately')")
-        settled(page)
+        page.locator(".lately").wait_for(state="detached")
+        page.locator(CARDS).nth(len(before) - 1).wait_for()
         assert "like" not in kinds(fitted)
         assert sorted(titles(page)) == sorted(before)
 
@@ -94,7 +99,7 @@ def test_what_is_hidden_leaves_and_what_moved_says_so(browser: Any, fitted: Reco
     with shown(browser, fitted) as page:
         before = titles(page)
         page.get_by_role("button", name=f"Hide {before[0]}", exact=True).click()
-        page.get_by_text(f"left the list: {before[0]}").wait_for()
+        page.locator(".moved", has_text=f"left the list: {before[0]}").wait_for()
         assert before[0] not in titles(page)
         assert page.locator(FIRST).locator(".move").inner_text().startswith("up ")
 
@@ -125,11 +130,11 @@ def test_options_narrow_the_list(browser: Any, fitted: Recommender) -> None:
         page.get_by_label("Filter: value").fill("Garden")
         page.get_by_role("button", name="Add filter").click()
         page.get_by_role("button", name="Remove room: garden").wait_for()
-        page.wait_for_function(f"document.querySelectorAll('{CARDS}').length === 4")
+        page.locator(CARDS).nth(4).wait_for(state="detached")
         with page.expect_response("**/v1/recommend"):
             page.get_by_label("ask the language model").uncheck()
         settled(page)
-        page.wait_for_function("!document.querySelector('#list-body').innerText.includes('language model')")
+        page.locator(".bar-words", has_text="language model").first.wait_for(state="detached")
         with page.expect_request("**/v1/recommend") as sent:
             page.get_by_label("Situation: name").fill("season")
             page.get_by_label("Situation: value").fill("winter")
@@ -141,12 +146,11 @@ def test_options_narrow_the_list(browser: Any, fitted: Recommender) -> None:
         settled(page)
 
 
-def test_a_fallback_is_told(browser: Any, tmp_path: Path) -> None:
-    with open_shop(tmp_path / "failing", language_model=FailingLanguageModel()) as rec:
-        rec.fit()
-        with shown(browser, rec) as page:
-            assert "did not rank" in page.locator(".notice").inner_text()
-            assert "out of memory" in page.locator(".notice").inner_text()
+def test_a_fallback_is_told(browser: Any, fitted: Recommender) -> None:
+    failing = {"encoder": WordEncoder(), "language_model": FailingLanguageModel()}
+    with Recommender.open(fitted.workspace.root, **failing) as rec, shown(browser, rec) as page:
+        assert "did not rank" in page.locator(".notice").inner_text()
+        assert "out of memory" in page.locator(".notice").inner_text()
 
 
 def test_a_problem_says_what_to_do_and_is_tried_again(browser: Any, tmp_path: Path) -> None:
@@ -161,20 +165,18 @@ def test_a_problem_says_what_to_do_and_is_tried_again(browser: Any, tmp_path: Pa
 
 def test_a_conversation_acts_and_can_be_corrected(browser: Any, fitted: Recommender) -> None:
     with shown(browser, fitted) as page:
-        say(page, "what do you recommend?")
+        say(page, "recommend something")
         replied = page.locator(".theirs").last
         assert replied.locator(".small-item").count() > 0
         replied.locator(".small-item").first.click()
         page.wait_for_selector("dialog .reason")
         page.keyboard.press("Escape")
-        replied.get_by_role("button", name="Good reply").click()
-        page.wait_for_selector('.theirs [aria-label="Good reply"][aria-pressed="true"]')
-        say(page, "only items under 15 price")
+        say(page, "only kitchen")
         chip = page.locator(".constraints .chip").first
         chip.get_by_role("button").click()
         chip.wait_for(state="detached")
         page.reload()
-        page.get_by_text("what do you recommend?").first.wait_for()
+        page.get_by_text("recommend something").first.wait_for()
         page.get_by_text("Past conversations").click()
         page.get_by_role("button", name="Delete the conversation").click()
         page.get_by_text("none yet").wait_for()
@@ -187,7 +189,7 @@ def test_what_is_known_is_corrected_and_counts_no_more(browser: Any, fitted: Rec
         assert "Garden gloves" not in titles(page)
         page.get_by_role("tab", name="About you").click()
         page.get_by_role("button", name="Remove: you hid Garden gloves").click()
-        page.wait_for_function("document.querySelector('#list-body').innerText.includes('Garden gloves')")
+        page.locator(CARDS).get_by_role("heading", name="Garden gloves").wait_for()
         assert "hide" not in kinds(fitted)
         assert page.get_by_role("button", name="Remove: you hid Garden gloves").count() == 0
 
@@ -245,7 +247,7 @@ def test_the_keyboard_alone_is_enough(browser: Any, fitted: Recommender) -> None
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_reaches_over_a_narrow_screen(browser: Any, fitted: Recommender, scheme: str) -> None:
     with shown(browser, fitted, viewport=NARROW, color_scheme=scheme) as page:
-        say(page, "what do you recommend?")
+        say(page, "recommend something")
         page.get_by_text("Options", exact=True).click()
         page.locator(f'{FIRST} [data-act="comment"]').click()
         for name in ("About you", "Learning", "Conversation"):
@@ -290,14 +292,14 @@ def test_a_hundred_titles_and_comments_with_scripts_execute_nothing(browser: Any
     with open_shop(tmp_path / "hostile") as rec:
         rec.add_users([User("eve", {"about <b>": hostile(3)})])
         rec.add_items(Item(f"h{n}", hostile(n), attributes={"room": hostile(n + 1)}) for n in range(100))
-        rec.add_events(Event("eve", f"h{n}", "comment", text=hostile(n)) for n in range(100))
+        rec.add_events(Event("eve", None, "comment", text=hostile(n)) for n in range(100))
         rec.add_events(Event("eve", f"h{n}", "purchase") for n in range(40, 45))
         rec.fit()
         with shown(browser, rec, "eve") as page:
             page.get_by_text("Options", exact=True).click()
             page.get_by_label("How many").fill("100")
             page.get_by_label("How many").press("Enter")
-            page.wait_for_function(f"document.querySelectorAll('{CARDS}').length > 40")
+            page.locator(CARDS).nth(40).wait_for()
             assert any("<script>" in title for title in titles(page))
             page.locator(f'{FIRST} [data-act="why"]').click()
             page.wait_for_selector("dialog .reason")
@@ -306,7 +308,7 @@ def test_a_hundred_titles_and_comments_with_scripts_execute_nothing(browser: Any
             page.get_by_text("You said and did").wait_for()
             page.get_by_role("tab", name="Conversation").click()
             say(page, hostile(1))
-            say(page, "what do you recommend?")
+            say(page, "recommend something")
             page.get_by_role("combobox", name="Who are you?").fill(hostile(2))
             page.get_by_text("begin as somebody new").wait_for()
             assert page.evaluate("window.pwned") is None
@@ -329,7 +331,7 @@ def test_axe_finds_nothing_serious(browser: Any, fitted: Recommender, scheme: st
         page.locator(f'{FIRST} [data-act="like"]').click()
         page.locator(".moved").wait_for()
         settled(page)
-        say(page, "what do you recommend?")
+        say(page, "recommend something")
         page.get_by_text("Options", exact=True).click()
         assert serious() == []
         for name in ("About you", "Learning"):

@@ -15,7 +15,7 @@ export function requestBody() {
 
 /** Puts the form into `place`; `changed` is called when the list has to be asked for again. */
 export function startOptions(place, changed) {
-  const chips = el("div", { class: "chips", "aria-label": "Options that hold" });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": "Options that hold" });
   const redraw = () => {
     chips.replaceChildren(
       ...chosen().map(({ words, drop }) =>

@@ -34,7 +34,7 @@ export function answerBubble(reply) {
       "div",
       { class: "reply-foot" },
       intents && el("span", { class: "quiet small" }, `understood as: ${intents}`),
-      thumbs(reply, told),
+      reply.turn !== undefined && thumbs(reply, told),
     ),
     told,
   );
@@ -56,7 +56,7 @@ function actionChips(actions) {
   return el(
     "ul",
     { class: "chips", "aria-label": "What was done" },
-    actions.map(({ text }) => el("li", { class: "chip done" }, text)),
+    actions.map((action) => el("li", { class: "chip done" }, action.text ?? String(action))),
   );
 }
 
