@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +76,8 @@ def serve_workspace(workspace: Path, host: str, port: int, names: frozenset[str]
         config = uvicorn.Config(app, timeout_graceful_shutdown=_PATIENCE, timeout_keep_alive=30, **options)  # type: ignore[arg-type]
         shown = f"[{host}]" if ":" in host else host
         say(f"listening on http://{shown}:{listening.getsockname()[1]} (page /, API /docs). Ctrl-C ends it.")
+        # The server ends in order and then repeats the signal: a stop that was asked for is no failure.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -129,9 +133,11 @@ def _bound(host: str, port: int) -> socket.socket:
     """A socket of the address, before the models are loaded for nothing."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        with ExitStack() as undone:
+            bound = undone.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            undone.pop_all()
     except OSError as error:
         hint = "choose another --port, or end what listens there; --port 0 takes any that is free"
         raise ConfigError(f"{host}:{port} cannot be listened on: {error.strerror or error}", hint=hint) from error
