@@ -36,7 +36,7 @@ function status(learning) {
     ["Events stored", count(learning.events, "event")],
     ["Waiting to be learnt", count(learning.waiting, "event")],
     ["Last retraining", ago(learning.last_retrain)],
-    ["Now", learning.running ? "learning, or being fitted" : "at rest"],
+    ["Now", { true: "learning, or being fitted", false: "at rest" }[learning.running] ?? "not known"],
   ];
   return [
     el(
