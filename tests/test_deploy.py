@@ -1,8 +1,11 @@
 """The timers of deploy/: what they run is what the program has, and each treats the exit statuses as it should."""
 
+import json
 import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -108,3 +111,58 @@ def test_two_jobs_never_overlap() -> None:
     assert spec["concurrencyPolicy"] == "Forbid"
     assert spec["jobTemplate"]["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
     assert len(spec["schedule"].split()) == 5
+
+
+def image() -> dict[str, list[str]]:
+    """What the last stage of the Dockerfile says, by instruction."""
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    begin = max(place for place, line in enumerate(lines) if line.startswith("FROM"))
+    said: dict[str, list[str]] = {}
+    for line in lines[begin:]:
+        name, _, rest = line.strip().partition(" ")
+        said.setdefault(name, []).append(rest)
+    return said
+
+
+def test_the_dockerfile_has_no_fault_that_a_linter_knows() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([linter, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_holds_what_the_package_is_built_of() -> None:
+    root = DEPLOY.parent
+    copied = [
+        line.split()[1:-1]
+        for line in (DEPLOY / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY") and "--from" not in line
+    ]
+    given = {Path(name) for names in copied for name in names}
+    assert all((root / name).exists() for name in given)
+    allowed = {
+        Path(line[1:]) for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")
+    }
+    assert given == allowed
+    built = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {Path(name) for name in (*built["packages"], *built["force-include"])} <= given
+
+
+def test_the_container_serves_as_a_plain_user() -> None:
+    said = image()
+    assert int(said["USER"][0]) > 0
+    command = json.loads(said["ENTRYPOINT"][0]) + json.loads(said["CMD"][0])
+    assert is_known(["llmrec", command[1], "-w", command[3]])
+    assert "--host" in CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
+
+
+def test_compose_keeps_the_database_to_itself_and_loses_nothing() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert "ports" not in services["services"]["db"]
+    own = services["services"]["llmrec"]
+    assert all(port.startswith("127.0.0.1:") for port in own["ports"])
+    assert own["read_only"] is True
+    assert own["depends_on"]["db"]["condition"] == "service_healthy"
+    volumes = {volume.partition(":")[0]: volume.partition(":")[2] for volume in own["volumes"]}
+    assert set(volumes) <= set(services["volumes"])
+    assert set(volumes.values()) == set(json.loads(image()["VOLUME"][0]))
+    assert "${POSTGRES_PASSWORD:?" in own["environment"]["LLMREC_STORE__URL"]

@@ -1,6 +1,6 @@
 """kill -9 at random moments of feedback, fit, register, promote and rollback: nothing acknowledged is lost.
 
-LLMREC_KILLS=200 runs the long series.
+KILLS=200 runs the long series.
 """
 
 import os
@@ -16,7 +16,7 @@ from llmrec import Recommender
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from tests.conftest import open_shop
 
-KILLS = int(os.environ.get("LLMREC_KILLS", "4"))
+KILLS = int(os.environ.get("KILLS", "4"))
 ROOT = Path(__file__).parents[1]
 
 

@@ -5,36 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
 
-from llmrec.chat.acting import Recommends, Speaker
+from llmrec.chat.acting import answer
 from llmrec.chat.profile import ProfileLine, profile_of
+from llmrec.chat.protocols import Keeps, Recommends
 from llmrec.chat.reply import Reply, State, Step
+from llmrec.chat.turn import Turn
 from llmrec.chat.understanding import Understanding
 from llmrec.errors import DataError
 from llmrec.records import Item
 
-__all__ = ["Chat", "Keeps"]
+__all__ = ["Chat"]
 
 _LOCKS = [threading.Lock() for _ in range(64)]
 """Two turns of one conversation come one after the other."""
 _LONGEST = 2_000
 """Characters of an utterance that are read and kept."""
-
-
-class Keeps(Protocol):
-    """Where conversations are kept."""
-
-    def keep(
-        self, user_id: str, conversation_id: str, *, said: str, answered: str, actions: list[str], state: dict[str, Any]
-    ) -> None:
-        """Keep one turn."""
-
-    def state(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
-        """What holds since the last turn."""
-
-    def delete(self, user_id: str, conversation_id: str | None = None) -> int:
-        """Delete the turns."""
 
 
 class Chat:
@@ -93,13 +79,11 @@ class Chat:
             words = state.constraints.in_words()
             if not 0 <= index < len(words):
                 raise DataError(f"there is no constraint {index}", hint="chat.constraints lists them, from 0")
-            left = state.constraints.without_line(index)
-            done = f"lifted: {words[index]}"
+            left, done = state.constraints.without_line(index), f"lifted: {words[index]}"
             # Undoing brings it back, as it does where somebody said so.
             steps = (*state.steps, Step(done, state.constraints))
-            self._keep(
-                f"(took back: {words[index]})", f"Done: {done}.", [done], replace(state, constraints=left, steps=steps)
-            )
+            lifted = replace(state, constraints=left, steps=steps)
+            self._keep(f"(took back: {words[index]})", f"Done: {done}.", [done], lifted)
         return tuple(left.in_words())
 
     def send(self, text: str) -> Reply:
@@ -124,10 +108,10 @@ class Chat:
         if state.constraints:  # an import may have left no item with such an attribute
             names = {name for item in items.values() for name in item.attributes}
             state = replace(state, constraints=state.constraints.known_to(names))
-        speaker = Speaker(self._recommender, self.user_id, items, state, words=self._words, n=self._n)
+        turn = Turn(self._recommender, self.user_id, items, state, self._words)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
-        reply = speaker.answer(understanding.wishes(said, shown))
-        self._keep(said, reply.text, [action.text for action in reply.actions], speaker.state)
+        reply = answer(turn, understanding.wishes(said, shown), self._n)
+        self._keep(said, reply.text, [action.text for action in reply.actions], turn.state)
         return reply
 
     def _keep(self, said: str, answered: str, actions: list[str], state: State) -> None:

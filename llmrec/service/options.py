@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +12,22 @@ from typing import Annotated
 import typer
 
 import llmrec
-from llmrec.errors import LlmrecError
+from llmrec.errors import ConfigError, LlmrecError
 
-__all__ = ["HERE", "AsJson", "Context", "Data", "Format", "Rename", "Workspace", "command", "opened", "with_workspace"]
+__all__ = [
+    "HERE",
+    "AsJson",
+    "Context",
+    "Data",
+    "Format",
+    "Rename",
+    "Workspace",
+    "command",
+    "context_of",
+    "names_of",
+    "opened",
+    "with_workspace",
+]
 
 Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -51,3 +64,23 @@ def with_workspace(text: str, workspace: Path) -> str:
 def command(rest: str, workspace: Path) -> str:
     """A command as the reader may repeat it from here."""
     return f"llmrec {rest}" + ("" if workspace == HERE else f" -w {shlex.quote(str(workspace))}")
+
+
+def context_of(given: Sequence[str] | None) -> dict[str, str]:
+    """The situation that `--context` says."""
+    return _pairs(given, form="NAME=VALUE", example="season=winter")
+
+
+def names_of(rename: Sequence[str] | None) -> dict[str, str]:
+    """Our name for each column that `--rename` says is called otherwise in the file."""
+    return _pairs(rename, form="THEIRS=OURS", example="userId=user_id")
+
+
+def _pairs(given: Sequence[str] | None, *, form: str, example: str) -> dict[str, str]:
+    pairs = {}
+    for one in given or ():
+        name, sign, value = one.partition("=")
+        if not (name and sign):
+            raise ConfigError(f"{one!r} is not {form}", hint=f"write it like {example}")
+        pairs[name] = value
+    return pairs

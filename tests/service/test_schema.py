@@ -14,7 +14,7 @@ from llmrec.config import ServiceSettings
 from llmrec.service.http import create_app
 from tests.conftest import open_shop
 
-EXAMPLES = int(os.environ.get("LLMREC_SCHEMA_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "15"))
 """Of each operation; 250 make more than 5,000 in all."""
 
 
