@@ -116,8 +116,8 @@ async function send(text) {
     });
   } finally {
     bubble.removeAttribute("aria-busy");
-    speaking = null;
-    setSpeaking(false);
+    if (speaking === stream) speaking = null;
+    setSpeaking(Boolean(speaking));
     follow();
   }
 }

@@ -12,10 +12,13 @@ const PAUSE = 20_000;
 export function startLearning(panel) {
   const body = el("div", {});
   const told = el("div", {});
+  let busy = false;
   const draw = async () => {
-    if (panel.hidden || panel.closest("[hidden]")) return;
+    if (busy || panel.hidden || panel.closest("[hidden]")) return;
+    busy = true;
     told.replaceChildren();
     const found = await attempt(told, "looking", () => Promise.all([ask("v1/learning"), ask("v1/releases")]));
+    busy = false;
     if (found) body.replaceChildren(...status(found[0]), releases(found[1].releases));
   };
   panel.append(
