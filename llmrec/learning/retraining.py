@@ -58,6 +58,8 @@ class Retraining:
 def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | None:
     """Train an adapter on what users did, and make a release with it, which goes live if it is better.
 
+    Where the language model is switched off the release is a retriever that was fitted again.
+
     An interrupted run leaves the live release as it is, and the next one goes on from its checkpoints. Under
     `accelerate launch` several processes train together.
 
@@ -85,6 +87,8 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
         asked = min(fit.settings.learning.gate_users, len(fitted.requests) // 2)
         rest, kept = fitted.requests[asked:], fitted.requests[:asked]
         gate.extend(kept)
+        if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
+            return TrainedRanker(None, requests=rest)
         evolving = champion is not None and fit.settings.learning.start == "champion"
         start = champion.folder("adapter") if champion is not None and evolving else None
         return replace(train_ranker(fit, replace(fitted, requests=rest), snapshot, start), requests=rest)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender
-from llmrec.errors import BusyError, DataError, ModelError, ReleaseError
+from llmrec.errors import BusyError, DataError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain, retraining
@@ -257,15 +257,20 @@ def test_a_release_made_elsewhere_is_taken_up_whole_or_not_at_all(
         assert rec.releases.champion() is None
 
 
-def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(tmp_path: Path, courses: Recommender) -> None:
+def test_without_a_language_model_the_retriever_alone_is_fitted_again(tmp_path: Path, courses: Recommender) -> None:
     off = settings(Path(str(courses.settings.models.language_model)))
     off["ranking"] = {"enabled": False}
     with Recommender.create(tmp_path / "off", off, encoder=WordEncoder()) as rec:
         fill(rec)
-        rec.fit()
-        with pytest.raises(ModelError, match="switched off"):
-            retrain(rec, progress=False)
-        assert len(rec.releases.list()) == 1
+        first = rec.fit()
+        run = retrain(rec, progress=False)
+        assert run is not None
+        assert run.verdict.users > 0
+        assert run.promoted is (rec.recommend("u1").release == run.release.version != first.version)
+        assert not any(name.startswith("adapter/") for name in run.release.manifest["files"])
+
+
+def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(tmp_path: Path, courses: Recommender) -> None:
     few = settings(Path(str(courses.settings.models.language_model)))
     with Recommender.create(tmp_path / "few", few, encoder=WordEncoder()) as rec:
         rec.add_items([Item("a", "A"), Item("b", "B"), Item("c", "C")])
