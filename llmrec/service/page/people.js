@@ -11,7 +11,7 @@ const SUGGESTED = 6;
 
 export function startPeople(place) {
   const shown = el("p", { class: "person-now", "aria-live": "polite" });
-  const { root, field } = combobox({
+  const { root, field, close } = combobox({
     label: "Who are you?",
     placeholder: "find a user, or type a new id",
     seek: seekPeople,
@@ -20,6 +20,7 @@ export function startPeople(place) {
   place.append(root, shown);
   on("person", () => {
     field.value = "";
+    close();
     meet(shown);
   });
   on("history", (person) => describe(shown, person));
