@@ -111,13 +111,14 @@ def test_stars_and_comments_are_kept_with_the_list_they_answer(browser: Any, fit
         card.get_by_role("button", name=f"Comment on {title}").click()
         card.get_by_role("textbox").fill("too <b>heavy</b> for me")
         card.get_by_role("button", name="Send").click()
-        page.get_by_text(f"You commented on {title}").wait_for()
+        page.locator(".lately", has_text=f"You commented on {title}").wait_for()
+        page.locator(".moved").wait_for()
         settled(page)
         second = titles(page)[1]
         page.get_by_role("radio", name="1 star").nth(1).focus()
         for _ in range(3):
             page.keyboard.press("ArrowRight")
-        page.get_by_text(f"You rated {second}: 4 of 5").wait_for()
+        page.locator(".lately", has_text=f"You rated {second}: 4 of 5").wait_for()
         events = fitted.history("ann").events
         assert [event.value for event in events if event.kind == "rating"] == [4.0]
         assert [event.text for event in events if event.kind == "comment"] == ["too <b>heavy</b> for me"]
@@ -236,7 +237,7 @@ def test_the_keyboard_alone_is_enough(browser: Any, fitted: Recommender) -> None
         page.keyboard.press("Shift+Tab")
         tab_to('[data-act="dislike"]')
         page.keyboard.press("Space")
-        page.get_by_text("You disliked").wait_for()
+        page.locator(".lately", has_text="You disliked").wait_for()
         settled(page)
         assert page.evaluate("document.activeElement !== document.body")
         tab_to("[role=tab]")

@@ -10,12 +10,7 @@ import { asProblem, attempt, problemBox } from "./notices.js";
 import { answerBubble, saidBubble } from "./replies.js";
 import { eventsOf } from "./stream.js";
 
-const OPENERS = [
-  "What do you recommend?",
-  "Why the first one?",
-  "Something unlike what I had",
-  "What do you know about me?",
-];
+const OPENERS = ["Recommend something", "Why the first one?", "What do you know about me?", "What can I say?"];
 const LENGTH = 5;
 const NEAR = 80;
 let parts = null;
@@ -121,8 +116,8 @@ async function send(text) {
     });
   } finally {
     bubble.removeAttribute("aria-busy");
-    speaking = null;
-    setSpeaking(false);
+    if (speaking === stream) speaking = null;
+    setSpeaking(Boolean(speaking));
     follow();
   }
 }

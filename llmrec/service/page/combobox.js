@@ -7,7 +7,7 @@ const PAUSE = 180;
 
 /**
  * A labelled field; `seek(text, signal)` gives choices {words, detail, value}, `pick` is called with one value.
- * @returns {{root: HTMLElement, field: HTMLInputElement}}
+ * @returns {{root: HTMLElement, field: HTMLInputElement, close: () => void}}
  */
 export function combobox({ label, placeholder, seek, pick, clears = true }) {
   const [fieldId, listId] = [freshId("field"), freshId("choices")];
@@ -103,7 +103,7 @@ export function combobox({ label, placeholder, seek, pick, clears = true }) {
   });
   field.addEventListener("click", () => list.hidden && open());
   field.addEventListener("blur", close);
-  return { root, field };
+  return { root, field, close };
 }
 
 function option({ words, detail }, choose) {

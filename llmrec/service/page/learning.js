@@ -12,10 +12,13 @@ const PAUSE = 20_000;
 export function startLearning(panel) {
   const body = el("div", {});
   const told = el("div", {});
+  let busy = false;
   const draw = async () => {
-    if (panel.hidden || panel.closest("[hidden]")) return;
+    if (busy || panel.hidden || panel.closest("[hidden]")) return;
+    busy = true;
     told.replaceChildren();
     const found = await attempt(told, "looking", () => Promise.all([ask("v1/learning"), ask("v1/releases")]));
+    busy = false;
     if (found) body.replaceChildren(...status(found[0]), releases(found[1].releases));
   };
   panel.append(
@@ -36,7 +39,7 @@ function status(learning) {
     ["Events stored", count(learning.events, "event")],
     ["Waiting to be learnt", count(learning.waiting, "event")],
     ["Last retraining", ago(learning.last_retrain)],
-    ["Now", learning.running ? "learning, or being fitted" : "at rest"],
+    ["Now", { true: "learning, or being fitted", false: "at rest" }[learning.running] ?? "not known"],
   ];
   return [
     el(

@@ -34,7 +34,7 @@ startChat(place("chat"));
 startProfile(place("profile"));
 startLearning(place("learning"));
 on("person", () => {
-  place("side").hidden = !here.user;
+  place("side").hidden = document.querySelector(".jump").hidden = !here.user;
 });
 await startKey(place("version"));
 readAddress();

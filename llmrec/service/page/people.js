@@ -11,14 +11,18 @@ const SUGGESTED = 6;
 
 export function startPeople(place) {
   const shown = el("p", { class: "person-now", "aria-live": "polite" });
-  const { root, field } = combobox({
+  const { root, field, close } = combobox({
     label: "Who are you?",
     placeholder: "find a user, or type a new id",
     seek: seekPeople,
     pick: become,
   });
   place.append(root, shown);
-  on("person", () => meet(shown));
+  on("person", () => {
+    field.value = "";
+    close();
+    meet(shown);
+  });
   on("history", (person) => describe(shown, person));
   addEventListener("hashchange", readAddress);
   return { field };
@@ -70,22 +74,26 @@ function describe(place, { user_id: id, known, attributes }) {
 
 /** What stands where the list would be while nobody is here. */
 export async function welcome(place, field) {
-  const people = el("div", { class: "chips" });
+  const people = el("ul", { class: "people" });
+  const told = el("div", {});
   place.replaceChildren(
     el(
       "div",
       { class: "welcome" },
       el("h2", {}, "Whose list shall it be?"),
-      el(
-        "p",
-        { class: "quiet" },
-        "Find a user above, or type an id that nobody has: you begin as somebody new, and what you say counts at once.",
-      ),
+      el("p", { class: "quiet" }, "Find a user above, or type an id that nobody has: you begin as somebody new."),
       people,
+      told,
     ),
   );
   field.focus({ preventScroll: true });
-  const found = await attempt(people, "looking for users", () => ask(`v1/users?query=&limit=${SUGGESTED}`));
-  for (const { user_id: id } of found?.users ?? [])
-    people.append(button(id, () => become(id), { class: "chip chip-button" }));
+  const found = await attempt(told, "looking for users", () => ask(`v1/users?query=&limit=${SUGGESTED}`));
+  people.append(...(found?.users ?? []).map(personRow));
+}
+
+function personRow({ user_id: id, attributes }) {
+  const about = attributeLine(attributes, 3);
+  const open = button(el("span", { class: "strong" }, id), () => become(id), { class: "person-card" });
+  if (about) open.append(el("span", { class: "quiet small" }, about));
+  return el("li", {}, open);
 }

@@ -38,7 +38,14 @@ export function startProfile(panel) {
     const open = Boolean(place.history.querySelector("details[open]"));
     place.history.replaceChildren();
   });
-  for (const name of ["person", "changed", "profile"]) on(name, () => here.user && draw());
+  // Asked for when it is looked at: each profile is work for the server.
+  let stale = true;
+  const renew = () => {
+    stale = panel.hidden;
+    if (here.user && !stale) draw();
+  };
+  for (const name of ["person", "changed", "profile"]) on(name, renew);
+  on("tab", () => stale && renew());
   on("history", ({ history }) => drawHistory(history));
 }
 

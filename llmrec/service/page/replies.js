@@ -34,7 +34,7 @@ export function answerBubble(reply) {
       "div",
       { class: "reply-foot" },
       intents && el("span", { class: "quiet small" }, `understood as: ${intents}`),
-      reply.turn !== undefined && thumbs(reply, told),
+      Number.isInteger(reply.turn) && thumbs(reply, told),
     ),
     told,
   );
