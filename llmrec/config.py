@@ -145,6 +145,8 @@ class ExplainSettings(_Section):
 
     named: Positive = 3
     """How many of the strongest events are named in the text."""
+    wording: Literal["template", "model"] = "template"
+    """model: the language model words it; a sentence that says more than the evidence is dropped. Takes seconds."""
 
 
 class FitSettings(_Section):

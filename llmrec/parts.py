@@ -16,6 +16,7 @@ from llmrec.chat import IntentModel, Understanding, read_examples
 from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import ModelError, NotFittedError, ReleaseError, ScoringError
+from llmrec.explaining import Answerer, AnswererKeeper
 from llmrec.models import Encoder, LanguageModel, TextEncoder, TransformersLM, resolve
 from llmrec.ranking import FusedRanker, Fusion, PromptLibrary, Pushback, Ranker, default_directory
 from llmrec.records import AttributeValue
@@ -120,6 +121,7 @@ class Parts:
         self._scorers: _Scorers | None = None
         self._words: WordsKeeper | None = None
         self._intents: IntentModel | None = None
+        self._answers: AnswererKeeper | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -295,6 +297,15 @@ class Parts:
                 own = self._workspace.prompts
                 self._words = WordsKeeper(self.text_encoder(), [default_directory(), *([own] if own else [])])
             return self._words
+
+    def answers(self) -> AnswererKeeper:
+        """Words explanations."""
+        with self._loading:
+            if self._answers is None:
+                base = Answerer(self.ranker().model, self.prompts, text_tokens=self._settings.ranking.text_tokens)
+                releases = ReleaseStore(self._workspace.releases, self._store, "answer")
+                self._answers = AnswererKeeper(releases, base, self.words().values)
+            return self._answers
 
     def text_encoder(self) -> Encoder:
         """Embeds item texts."""

@@ -25,7 +25,7 @@ from llmrec.chat import Chat, Understanding
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
 from llmrec.errors import BusyError, ConfigError, DataError, LlmrecError, ScoringError, StoreError
-from llmrec.explaining import gather, score_drops, word
+from llmrec.explaining import facts_of, gather, score_drops, word, worded
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.models import Encoder, LanguageModel
@@ -576,6 +576,11 @@ class Recommender:
             popular=live.popularity.get(item_id, 0.0),
             known=history.known,
         )
+        if self.settings.explain.wording == "model":
+            answers, facts = self._parts.answers(), facts_of(item.title, evidence, self.settings.explain.named)
+            names = answers.names(catalogue.items, catalogue.version)
+            text, by_whom = worded(facts, text, answers.current, names, failed=ranking.fallback)
+            notes = (*notes, by_whom)
         seconds = {"explanation": time.perf_counter() - start}
         trace = replace(
             ranking.trace, seconds=seconds, attention=retrieval.attention, notes=ranking.trace.notes + notes

@@ -1,7 +1,24 @@
 """Why an item got its score: evidence, and its wording."""
 
+from llmrec.explaining.answering import Answerer, Worded, checked, worded
+from llmrec.explaining.checking import Names, unsupported
 from llmrec.explaining.counterfactuals import score_drops
 from llmrec.explaining.evidence import gather
+from llmrec.explaining.facts import Facts, facts_of
+from llmrec.explaining.keeping import AnswererKeeper
 from llmrec.explaining.wording import word
 
-__all__ = ["gather", "score_drops", "word"]
+__all__ = [
+    "Answerer",
+    "AnswererKeeper",
+    "Facts",
+    "Names",
+    "Worded",
+    "checked",
+    "facts_of",
+    "gather",
+    "score_drops",
+    "unsupported",
+    "word",
+    "worded",
+]
