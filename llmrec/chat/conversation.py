@@ -25,9 +25,20 @@ class Keeps(Protocol):
     """Where conversations are kept."""
 
     def keep(
-        self, user_id: str, conversation_id: str, *, said: str, answered: str, actions: list[str], state: dict[str, Any]
-    ) -> None:
-        """Keep one turn."""
+        self,
+        user_id: str,
+        conversation_id: str,
+        *,
+        said: str,
+        answered: str,
+        actions: list[str],
+        state: dict[str, Any],
+        explained: dict[str, Any] | None = None,
+    ) -> int:
+        """Keep one turn; its number."""
+
+    def thumb(self, user_id: str, conversation_id: str, turn: int, up: bool | None) -> None:
+        """Keep whether the user liked a reply."""
 
     def state(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
         """What holds since the last turn."""
@@ -96,15 +107,30 @@ class Chat:
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = speaker.answer(understanding.wishes(said, shown))
         actions = [action.text for action in reply.actions]
-        self._kept.keep(
+        turn = self._kept.keep(
             self.user_id,
             self.conversation_id,
             said=said,
             answered=reply.text,
             actions=actions,
             state=speaker.state.to_dict(),
+            explained=reply.explained,
         )
-        return reply
+        return replace(reply, turn=turn)
+
+    def thumb(self, turn: int, up: bool | None) -> None:
+        """Say whether a reply was liked; None takes that back.
+
+        Args:
+            turn: The reply's.
+            up: Whether it was.
+
+        Raises:
+            DataError: There is no such turn in this conversation, or `up` is something else.
+        """
+        if up is not None and not isinstance(up, bool):
+            raise DataError(f"{up!r} is no thumb", hint="chat.thumb(reply.turn, True), False, or None to take it back")
+        self._kept.thumb(self.user_id, self.conversation_id, turn, up)
 
     def forget(self) -> int:
         """Delete what was said here, and what was answered; events that it made stay. How many turns there were."""
