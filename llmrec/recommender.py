@@ -25,7 +25,7 @@ from llmrec.chat import Chat, Understanding
 from llmrec.config import Settings
 from llmrec.data import ImportReport, Store, import_records
 from llmrec.errors import BusyError, ConfigError, DataError, LlmrecError, ScoringError, StoreError
-from llmrec.explaining import facts_of, gather, score_drops, word, worded
+from llmrec.explaining import AnswererKeeper, facts_of, gather, score_drops, word, worded
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.models import Encoder, LanguageModel
@@ -577,7 +577,7 @@ class Recommender:
             known=history.known,
         )
         if self.settings.explain.wording == "model":
-            answers, facts = self._parts.answers(), facts_of(item.title, evidence, self.settings.explain.named)
+            answers, facts = self.answers(), facts_of(item.title, evidence, self.settings.explain.named)
             names = answers.names(catalogue.items, catalogue.version)
             text, by_whom = worded(facts, text, answers.current, names, failed=ranking.fallback)
             notes = (*notes, by_whom)
@@ -586,6 +586,10 @@ class Recommender:
             ranking.trace, seconds=seconds, attention=retrieval.attention, notes=ranking.trace.notes + notes
         )
         return Explanation(user_id, item, text, evidence, trace)
+
+    def answers(self) -> AnswererKeeper:
+        """What lets the language model word explanations."""
+        return self._parts.answers()
 
     # --- conversation -----------------------------------------------------------------------------------------------
 

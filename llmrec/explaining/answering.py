@@ -69,15 +69,25 @@ class Answerer:
         """How every answer begins; empty where the template leaves that to the model."""
         return self._prompts.text("answer", "begin", title=facts.title, causes=bool(facts.causes))
 
+    def answer(self, facts: Facts, text: str) -> list[int]:
+        """The token ids of a text that stands behind the prompt, cut where `write` cuts it."""
+        whole, begun = f" {text}", self.begun(facts)
+        if not whole.startswith(begun):
+            return self.model.tokenize(Segment(whole, trusted=False))
+        rest = self.model.tokenize(Segment(whole[len(begun) :], trusted=False))
+        return [*self._encoded(self._begin(facts)), *rest]
+
     def write(self, facts: Facts, names: Names) -> Worded:
         """Let the model word the facts, and keep what they support.
 
         Raises:
             ScoringError: The model failed.
         """
-        begin = self._prompts.render("answer", "begin", title=facts.title, causes=bool(facts.causes))
-        written = self.model.write([*self.prompt(facts), *self._encoded(begin)], _LONGEST)
+        written = self.model.write([*self.prompt(facts), *self._encoded(self._begin(facts))], _LONGEST)
         return checked(self.begun(facts) + written, facts, names)
+
+    def _begin(self, facts: Facts) -> list[Segment | Slot]:
+        return self._prompts.render("answer", "begin", title=facts.title, causes=bool(facts.causes))
 
     def _encoded(self, pieces: Sequence[Segment | Slot]) -> list[int]:
         return [index for piece in pieces if isinstance(piece, Segment) for index in self._ids(piece)]

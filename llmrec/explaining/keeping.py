@@ -34,7 +34,7 @@ class AnswererKeeper:
         values: Callable[[Mapping[str, Item], int, str], Sequence[tuple[str, str]]],
     ) -> None:
         self.base = base
-        self._releases = releases
+        self.releases = releases
         self._values = values
         self._lock = threading.RLock()
         self._live: tuple[str | None, Answerer] = (None, base)
@@ -46,7 +46,7 @@ class AnswererKeeper:
         Raises:
             ScoringError: The model is busy.
         """
-        version = self._releases.live()
+        version = self.releases.live()
         with self._lock:
             if self._live[0] != version:
                 before = self._live
@@ -78,7 +78,7 @@ class AnswererKeeper:
         if version is None:
             return self.base
         try:
-            return self.answering(self._releases.get(version))
+            return self.answering(self.releases.get(version))
         except (ReleaseError, ModelError) as error:
             _logger.error("the base model words explanations, because %s cannot be used: %s", version, error)
             return self.base

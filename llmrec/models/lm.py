@@ -280,10 +280,14 @@ class TransformersLM:
         Raises:
             ScoringError: As for `score_trees`.
         """
-        framed = [(self._framed(prompt), (*written, *self._tokens.eos)) for prompt, written in texts]
+        framed = [self.as_text(*text) for text in texts]
         self._check_length(max((len(prompt) + len(written) for prompt, written in framed), default=0))
         with self._forward(adapter):
             return log_likelihoods(self.model, framed)
+
+    def as_text(self, prompt: Sequence[int], written: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """All ids of a prompt and of what stands behind it, with those that begin and end a text."""
+        return self._framed(prompt), (*written, *self._tokens.eos)
 
     def _framed(self, prompt: Sequence[int]) -> tuple[int, ...]:
         return (*self._tokens.start, *prompt, *self._tokens.end)
