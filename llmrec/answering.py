@@ -17,7 +17,7 @@ import numpy as np
 from llmrec.config import Settings
 from llmrec.data import Store
 from llmrec.errors import BusyError, StoreError
-from llmrec.explaining import explain
+from llmrec.explaining import Facts, explain, worded
 from llmrec.parts import Parts
 from llmrec.ranking import Ranking, explored
 from llmrec.records import AttributeValue, Explanation, History, RankedItem, Recommendation, Shown
@@ -146,6 +146,11 @@ class Answers:
             words=partial(self._parts.prompts.text, "why"),
             named=self._settings.explain.named,
             popular=live.popularity.get(item_id, 0.0),
+            reword=partial(self._reworded, catalogue) if self._settings.explain.wording == "model" else None,
         )
         seconds = {"explanation": time.perf_counter() - start}
         return replace(explanation, trace=replace(explanation.trace, seconds=seconds))
+
+    def _reworded(self, catalogue: Catalogue, facts: Facts, text: str, *, failed: str | None) -> tuple[str, str]:
+        answers = self._parts.answers()
+        return worded(facts, text, answers.current, answers.names(catalogue.items, catalogue.version), failed=failed)

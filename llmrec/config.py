@@ -147,6 +147,8 @@ class ExplainSettings(_Section):
 
     named: Positive = 3
     """How many of the strongest events are named in the text."""
+    wording: Literal["template", "model"] = "template"
+    """model: the language model words it; a sentence that says more than the evidence is dropped. Takes seconds."""
 
 
 class FitSettings(_Section):
@@ -212,6 +214,10 @@ class LearningSettings(_Section):
     """Number format of the base in training; auto: bfloat16 wherever it is quicker, on a CPU with AVX-512 too."""
     four_bit: bool = False
     """true: keep the base in 4 bits while training (QLoRA, NF4); needs bitsandbytes."""
+    answer_thumbs: Positive = 100
+    """Thumbs on replies with a reason from which on `retrain --task answer` trains how reasons are worded."""
+    answer_learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    """Of AdamW, in that training."""
     tensorboard: bool = False
     """true: write the course of a training into training/board for TensorBoard; needs tensorboard."""
 

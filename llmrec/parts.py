@@ -7,6 +7,7 @@ import threading
 from llmrec.chat import IntentModel, Understanding, read_examples
 from llmrec.config import Settings
 from llmrec.data import Store
+from llmrec.explaining import Answerer, AnswererKeeper
 from llmrec.models import (
     Encoder,
     LanguageModel,
@@ -18,7 +19,7 @@ from llmrec.models import (
     resolve,
 )
 from llmrec.ranking import PromptLibrary, Ranker, default_directory
-from llmrec.releases import Release
+from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import Catalogue, CatalogueKeeper
 from llmrec.words import WordsKeeper
 from llmrec.workspace import Workspace
@@ -66,6 +67,7 @@ class Parts:
         self._words: WordsKeeper | None = None
         self._intents: IntentModel | None = None
         self._thread: ModelThread | None = None
+        self._answers: AnswererKeeper | None = None
 
     def catalogue(self, *, progress: bool = False) -> Catalogue:
         """The items and their text vectors as the store has them now."""
@@ -118,6 +120,15 @@ class Parts:
                 own = self._workspace.prompts
                 self._words = WordsKeeper(self.text_encoder(), [default_directory(), *([own] if own else [])])
             return self._words
+
+    def answers(self) -> AnswererKeeper:
+        """Words explanations."""
+        with self._loading:
+            if self._answers is None:
+                base = Answerer(self.ranker().model, self.prompts, text_tokens=self._settings.ranking.text_tokens)
+                releases = ReleaseStore(self._workspace.releases, self._store, "answer")
+                self._answers = AnswererKeeper(releases, base, self.words().values)
+            return self._answers
 
     def text_encoder(self) -> Encoder:
         """Embeds item texts."""

@@ -15,6 +15,7 @@ from llmrec.answering import Answers
 from llmrec.chat import Chat, Understanding
 from llmrec.config import Settings, given_sections
 from llmrec.errors import DataError, LlmrecError
+from llmrec.explaining import AnswererKeeper
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.keeping import Keeping
@@ -356,6 +357,10 @@ class Recommender(Keeping):
             NotFittedError: There is no release yet.
         """
         return self._answers.explain(user_id, item_ids_of([item_id], "item_id")[0], situation(context))
+
+    def answers(self) -> AnswererKeeper:
+        """What lets the language model word explanations."""
+        return self._parts.answers()
 
     # --- conversation -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llmrec.errors import ModelError, ScoringError
 from llmrec.models import LanguageModel, PromptTree, Segment
 
-__all__ = ["FailingLanguageModel", "OverlapLanguageModel", "WordEncoder"]
+__all__ = ["FailingLanguageModel", "OverlapLanguageModel", "TalkingLanguageModel", "WordEncoder"]
 
 _LAST = 20
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -87,15 +87,45 @@ class OverlapLanguageModel:
         """What `score` gives for each prompt."""
         return np.array([score for tree in trees for score in self.score((), list(tree.prompts()))], np.float32)
 
+    def write(self, prompt: Sequence[int], most: int) -> str:
+        """Nothing: it has no words of its own."""
+        return ""
+
+    def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
+        """The share of what is written that the prompt held, less 1."""
+        return np.array([sum(index in set(before) for index in text) / max(1, len(text)) - 1 for before, text in texts])
+
     def _overlap(self, prompt: list[int]) -> float:
         last, earlier = prompt[-_LAST:], set(prompt[:-_LAST])
         return 4 * sum(index in earlier for index in last) / _LAST - 2
+
+
+class TalkingLanguageModel(OverlapLanguageModel):
+    """Writes what it was told to, be it true or not.
+
+    Args:
+        says: What it writes.
+    """
+
+    def __init__(self, says: str) -> None:
+        super().__init__()
+        self.says = says
+        self.asked: list[str] = []
+
+    def write(self, prompt: Sequence[int], most: int) -> str:
+        """What it was told to."""
+        self.asked.append(self.text(prompt))
+        return self.says
 
 
 class FailingLanguageModel(OverlapLanguageModel):
     """Fails on every request, as a model out of memory does."""
 
     def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Raises ScoringError."""
+        raise ScoringError("out of memory", hint="use a smaller model")
+
+    def write(self, prompt: Sequence[int], most: int) -> str:
         """Raises ScoringError."""
         raise ScoringError("out of memory", hint="use a smaller model")
 

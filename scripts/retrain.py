@@ -1,9 +1,10 @@
 """Retrain the language model's adapter on what users did, for a timer; the release goes live only if it is better.
 
-    python scripts/retrain.py -w DIR [--json OUT]
+    python scripts/retrain.py -w DIR [--task rank|answer] [--json OUT]
 
-The same as `llmrec retrain -w DIR`; `accelerate launch scripts/retrain.py -w DIR` trains in several processes.
- Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
+The same as `llmrec retrain -w DIR`; `accelerate launch scripts/retrain.py -w DIR` trains in several processes. The task
+`answer` learns from thumbs how reasons are worded, in one process.
+Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
 the workspace, 2 any other expected error. A run that was interrupted goes on at the next call.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 import llmrec
 from llmrec.errors import BusyError, LlmrecError
 from llmrec.files import replace_file
-from llmrec.learning import retrain
+from llmrec.learning import retrain, retrain_answers
 from llmrec.service.learning_commands import EXIT_NOT_PASSED
 from llmrec.service.printing import print_error, say
 
@@ -28,11 +29,12 @@ def main() -> int:
     """Run once; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-w", "--workspace", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--task", choices=["rank", "answer"], default="rank")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write what came of it into a file")
     options = parser.parse_args()
     try:
         with llmrec.Recommender.open(options.workspace) as rec:
-            run = retrain(rec)
+            run = retrain(rec) if options.task == "rank" else retrain_answers(rec)
     except LlmrecError as error:
         print_error(error, as_json=False)
         return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED

@@ -46,6 +46,8 @@ OWNERS = {
     "accelerate": {"learning/training.py", "learning/lessons.py"},
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
+    "trl": {"learning/answer_training.py"},
+    "datasets": {"learning/answer_training.py"},
     "rapidfuzz": {"words"},
     "fastapi": {"service"},
     "starlette": {"service"},

@@ -9,7 +9,7 @@ from dataclasses import replace
 from llmrec.chat.acting import answer
 from llmrec.chat.profile import ProfileLine, profile_of
 from llmrec.chat.protocols import Keeps, Recommends
-from llmrec.chat.reply import Reply, State, Step
+from llmrec.chat.reply import Action, Reply, State, Step
 from llmrec.chat.turn import Turn
 from llmrec.chat.understanding import Understanding
 from llmrec.errors import DataError
@@ -83,7 +83,8 @@ class Chat:
             # Undoing brings it back, as it does where somebody said so.
             steps = (*state.steps, Step(done, state.constraints))
             lifted = replace(state, constraints=left, steps=steps)
-            self._keep(f"(took back: {words[index]})", f"Done: {done}.", [done], lifted)
+            reply = Reply(f"Done: {done}.", ("undo",), actions=(Action("unfiltered", done),))
+            self._keep(f"(took back: {words[index]})", reply, lifted)
         return tuple(left.in_words())
 
     def send(self, text: str) -> Reply:
@@ -111,12 +112,32 @@ class Chat:
         turn = Turn(self._recommender, self.user_id, items, state, self._words)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = answer(turn, understanding.wishes(said, shown), self._n)
-        self._keep(said, reply.text, [action.text for action in reply.actions], turn.state)
-        return reply
+        number = self._keep(said, reply, turn.state)
+        return replace(reply, turn=number)
 
-    def _keep(self, said: str, answered: str, actions: list[str], state: State) -> None:
-        self._kept.keep(
-            self.user_id, self.conversation_id, said=said, answered=answered, actions=actions, state=state.to_dict()
+    def thumb(self, turn: int, up: bool | None) -> None:
+        """Say whether a reply was liked; None takes that back.
+
+        Args:
+            turn: The reply's.
+            up: Whether it was.
+
+        Raises:
+            DataError: There is no such turn in this conversation, or `up` is something else.
+        """
+        if up is not None and not isinstance(up, bool):
+            raise DataError(f"{up!r} is no thumb", hint="chat.thumb(reply.turn, True), False, or None to take it back")
+        self._kept.thumb(self.user_id, self.conversation_id, turn, up)
+
+    def _keep(self, said: str, reply: Reply, state: State) -> int:
+        return self._kept.keep(
+            self.user_id,
+            self.conversation_id,
+            said=said,
+            answered=reply.text,
+            actions=[action.text for action in reply.actions],
+            state=state.to_dict(),
+            explained=reply.explained,
         )
 
     def forget(self) -> int:

@@ -53,9 +53,20 @@ class Keeps(Protocol):
     """Where conversations are kept."""
 
     def keep(
-        self, user_id: str, conversation_id: str, *, said: str, answered: str, actions: list[str], state: dict[str, Any]
-    ) -> None:
-        """Keep one turn."""
+        self,
+        user_id: str,
+        conversation_id: str,
+        *,
+        said: str,
+        answered: str,
+        actions: list[str],
+        state: dict[str, Any],
+        explained: dict[str, Any] | None = None,
+    ) -> int:
+        """Keep one turn; its number."""
+
+    def thumb(self, user_id: str, conversation_id: str, turn: int, up: bool | None) -> None:
+        """Keep whether the user liked a reply."""
 
     def state(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
         """What holds since the last turn."""

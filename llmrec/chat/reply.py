@@ -11,6 +11,9 @@ from llmrec.records import Explanation, Recommendation
 
 __all__ = ["Action", "Reply", "State", "Step"]
 
+_STRONGEST = 20
+"""Of each kind so much evidence is kept of a reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -42,6 +45,7 @@ class Reply:
         explanation: The explanation that it gave, if any.
         actions: What it did.
         constraints: What holds for lists from now on, in words.
+        turn: The number it is kept by, which a thumb names.
     """
 
     text: str
@@ -50,10 +54,12 @@ class Reply:
     explanation: Explanation | None = None
     actions: tuple[Action, ...] = ()
     constraints: tuple[str, ...] = ()
+    turn: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {
+            "turn": self.turn,
             "text": self.text,
             "intents": list(self.intents),
             "recommendation": self.recommendation.to_dict() if self.recommendation else None,
@@ -61,6 +67,18 @@ class Reply:
             "actions": [action.to_dict() for action in self.actions],
             "constraints": list(self.constraints),
         }
+
+    @property
+    def explained(self) -> dict[str, Any] | None:
+        """What is kept of an explanation, so that a thumb can be learnt from; None without one."""
+        if self.explanation is None:
+            return None
+        told = self.explanation.to_dict()
+        kinds = {
+            kind: [one for one in told["evidence"] if one["kind"] == kind] for kind in ("event", "part", "attribute")
+        }
+        evidence = [one for found in kinds.values() for one in found[:_STRONGEST]]
+        return {"item_id": told["item_id"], "title": told["title"], "text": told["text"], "evidence": evidence}
 
 
 @dataclass(frozen=True, slots=True)

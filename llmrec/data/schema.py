@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Double,
@@ -143,6 +144,9 @@ turns = Table(
     Column("answered", Text, nullable=False),
     Column("actions", Text, nullable=False),
     Column("state", Text, nullable=False),
+    # Whether the user liked the reply, and what it explained.
+    Column("thumb", Boolean),
+    Column("explained", Text),
     Index("ix_turns_conversation", "user_id", "conversation_id", "turn"),
     sqlite_autoincrement=True,
 )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, func, select, update
+from sqlalchemy import Engine, Row, Select, delete, func, select, update
 
 from llmrec.data.engine import insert_or_ignore, reading, writing
 from llmrec.data.schema import turns, users
+from llmrec.errors import DataError
 
-__all__ = ["Turn", "Turns"]
+__all__ = ["Rated", "Turn", "Turns"]
 
 _BLANK = "(deleted)"
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +25,41 @@ class Turn:
     """One turn of a conversation.
 
     Args:
-        turn: Its number, unlike any other's.
         conversation_id: Of which.
         time: When.
         said: By the user.
         answered: The reply.
         actions: What it did, in words.
+        number: Of the turn, among all turns of all users.
+        thumb: Whether the user liked the reply; None: they did not say.
     """
 
-    turn: int
     conversation_id: str
     time: datetime
     said: str
     answered: str
     actions: tuple[str, ...]
+    number: int
+    thumb: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A reply that gave a reason, and what the user thought of it.
+
+    Args:
+        number: Of the turn.
+        user_id: Whose.
+        time: When it was said.
+        up: Whether they liked it.
+        explained: The item's id and title, the words, and the evidence as JSON.
+    """
+
+    number: int
+    user_id: str
+    time: datetime
+    up: bool
+    explained: Mapping[str, Any]
 
 
 class Turns:
@@ -58,8 +81,9 @@ class Turns:
         answered: str,
         actions: Sequence[str],
         state: Mapping[str, Any],
-    ) -> None:
-        """Keep one turn; it is on disk when this returns."""
+        explained: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Keep one turn; it is on disk when this returns. Its number."""
         row = {
             "user_id": user_id,
             "conversation_id": conversation_id,
@@ -68,10 +92,46 @@ class Turns:
             "answered": answered,
             "actions": json.dumps(list(actions), ensure_ascii=False),
             "state": json.dumps(dict(state), ensure_ascii=False, allow_nan=False),
+            "explained": json.dumps(dict(explained), ensure_ascii=False) if explained else None,
         }
         with writing(self._engine) as connection:
             connection.execute(insert_or_ignore(connection, users).values(user_id=user_id, attributes={}))
-            connection.execute(turns.insert().values(row))
+            made = connection.execute(turns.insert().values(row)).inserted_primary_key
+        assert made is not None
+        return int(made[0])
+
+    def thumb(self, user_id: str, conversation_id: str, turn: int, up: bool | None) -> None:
+        """Keep whether a user liked a reply; None takes back what they said of it.
+
+        Raises:
+            DataError: There is no such turn in this conversation of theirs.
+        """
+        wanted = (
+            turns.c.turn == turn,
+            turns.c.user_id == user_id,
+            turns.c.conversation_id == conversation_id,
+        )
+        known = isinstance(turn, int) and 0 < turn < 1 << 63
+        if known:
+            with writing(self._engine) as connection:
+                known = bool(connection.execute(update(turns).where(*wanted).values(thumb=up)).rowcount)
+        if not known:
+            raise DataError(
+                f"{turn!r} is no turn of this conversation", hint="reply.turn is the number of the turn it answers"
+            )
+
+    def rated(self) -> Iterator[Rated]:
+        """The replies with a reason that somebody rated, oldest first, read page by page."""
+        wanted = select(turns).where(turns.c.thumb.is_not(None), turns.c.explained.is_not(None))
+        last = 0
+        while page := self._page(wanted, last):
+            for row in page:
+                yield Rated(row.turn, row.user_id, row.time, row.thumb, json.loads(row.explained))
+            last = page[-1].turn
+
+    def _page(self, wanted: Select[Any], last: int) -> Sequence[Row[Any]]:
+        with reading(self._engine) as connection:
+            return connection.execute(wanted.where(turns.c.turn > last).order_by(turns.c.turn).limit(_PAGE)).all()
 
     def of(self, user_id: str, conversation_id: str | None = None) -> list[Turn]:
         """A user's turns, oldest first; of one conversation, or of all."""
@@ -81,7 +141,15 @@ class Turns:
         with reading(self._engine) as connection:
             rows = connection.execute(select(turns).where(*wanted).order_by(turns.c.turn)).all()
         return [
-            Turn(row.turn, row.conversation_id, row.time, row.said, row.answered, tuple(json.loads(row.actions)))
+            Turn(
+                row.conversation_id,
+                row.time,
+                row.said,
+                row.answered,
+                tuple(json.loads(row.actions)),
+                row.turn,
+                row.thumb,
+            )
             for row in rows
         ]
 
@@ -120,16 +188,23 @@ class Turns:
             return int(connection.execute(delete(turns).where(*wanted)).rowcount)
 
     def blank(self, user_id: str, texts: Sequence[str]) -> int:
-        """Take the words out of a user's turns that said one of these; how many there were."""
+        """Take the words out of a user's turns that said one of these, or gave one as a reason; how many there were."""
         wanted = [text for text in texts if text]
         rows = self._rows_of(user_id) if wanted else []
-        places = [row.turn for row in rows if any(text in row.said for text in wanted)]
+        places = [row.turn for row in rows if any(text in row.said or text in _reasons(row) for text in wanted)]
         if places:
             with writing(self._engine) as connection:
                 gone = update(turns).where(turns.c.turn.in_(places))
-                connection.execute(gone.values(said=_BLANK, answered=_BLANK, actions="[]"))
+                connection.execute(gone.values(said=_BLANK, answered=_BLANK, actions="[]", explained=None))
         return len(places)
 
-    def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any]]:
+    def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any, Any]]:
+        columns = (turns.c.turn, turns.c.said, turns.c.explained)
         with reading(self._engine) as connection:
-            return connection.execute(select(turns.c.turn, turns.c.said).where(turns.c.user_id == user_id)).all()
+            return connection.execute(select(*columns).where(turns.c.user_id == user_id)).all()
+
+
+def _reasons(row: Row[Any, Any, Any]) -> str:
+    """What a turn explained, in words."""
+    explained = json.loads(row.explained or "{}")
+    return "\n".join([explained.get("text", ""), *(one["text"] for one in explained.get("evidence", ()))])

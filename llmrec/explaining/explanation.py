@@ -10,6 +10,7 @@ from functools import partial
 from llmrec.errors import ScoringError
 from llmrec.explaining.counterfactuals import score_drops
 from llmrec.explaining.evidence import gather
+from llmrec.explaining.facts import facts_of
 from llmrec.explaining.wording import word
 from llmrec.ranking import FusedRanker
 from llmrec.records import AttributeValue, Explanation, History, Item
@@ -32,6 +33,7 @@ def explain(
     words: Callable[..., str],
     named: int,
     popular: float,
+    reword: Callable[..., tuple[str, str]] | None = None,
 ) -> Explanation:
     """Why the item gets its score: the events whose removal lowers it most, and its parts.
 
@@ -46,6 +48,8 @@ def explain(
         words: Renders a block of the explanation's words.
         named: How many events to name on either side.
         popular: How popular the item is, relative to the most popular one: 0 to 1.
+        reword: Given facts, the template's words and why the language model failed, if it did, the words and a note of
+            who found them; None: the template's words stay.
     """
     retrieval = retriever.score(history, [item.item_id])
     ranking = fused.order(history, retrieval, items, context)
@@ -61,6 +65,9 @@ def explain(
     )
     render, known = partial(words, "why"), history.known
     text = word(item, evidence, render, named=named, path=retrieval.path, popular=popular, known=known)
+    if reword is not None:
+        text, by_whom = reword(facts_of(item.title, evidence, named), text, failed=ranking.fallback)
+        notes = (*notes, by_whom)
     trace = replace(ranking.trace, attention=retrieval.attention, notes=ranking.trace.notes + notes)
     return Explanation(user_id, item, text, evidence, trace)
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from llmrec.explaining.facts import facts_of
 from llmrec.records import Evidence, Item
 
 __all__ = ["word"]
-
-_NEGLIGIBLE = 0.02
-"""Log-odds: a smaller change moves a chance of one half by less than half a percent."""
-
-_MINOR = 0.2
-"""An event with less than this share of the strongest one's effect is left to the bars."""
 
 _POPULAR = 0.8
 """Of `relative_popularity`, whose scale is logarithmic: where the top item has 500 events this takes 144, and where it
@@ -48,16 +43,13 @@ def word(
         popular: How popular the item is, relative to the most popular one: 0 to 1.
         known: How many events of the user are known.
     """
-    strengths = [abs(one.strength) for one in evidence if one.kind == "event"]
-    worth_naming = max(_NEGLIGIBLE, _MINOR * max(strengths, default=0.0))
-    events = [one for one in evidence if one.kind == "event" and abs(one.strength) >= worth_naming]
-    shared = [one.text for one in evidence if one.kind == "attribute"]
+    told = facts_of(item.title, evidence, named)
     return render(
         title=item.title,
-        causes=_list([one.text for one in events if one.strength > 0][:named]),
-        against=_list([one.text for one in events if one.strength < 0][:named]),
-        shared=_list(shared[:named]) if any(one.strength > 0 for one in events) else "",
-        parts=_list([_part(one, path) for one in evidence if one.kind == "part"]),
+        causes=_list([one.text for one in told.causes]),
+        against=_list([one.text for one in told.against]),
+        shared=_list([one.text for one in told.shared]),
+        parts=_list([_part(one, path) for one in told.parts]),
         cold=path in ("attributes", "popularity"),
         unknown=not known and path != "history",
         popular=popular >= _POPULAR,

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmrec.learning.export import Export, export_lists
+    from llmrec.learning.answers import retrain_answers
+    from llmrec.learning.export import Export, export_answers, export_lists
     from llmrec.learning.replay_report import replay_page, replay_table
     from llmrec.learning.replaying import POLICIES, Replay, ReplayOptions, policies_of, replay
     from llmrec.learning.retraining import Retraining, retrain
@@ -20,21 +21,25 @@ __all__ = [
     "Replay",
     "ReplayOptions",
     "Retraining",
+    "export_answers",
     "export_lists",
     "policies_of",
     "replay",
     "replay_page",
     "replay_table",
     "retrain",
+    "retrain_answers",
 ]
 
 _HOMES = {
     "Export": "export",
+    "export_answers": "export",
     "export_lists": "export",
     "replay_page": "replay_report",
     "replay_table": "replay_report",
     "Retraining": "retraining",
     "retrain": "retraining",
+    "retrain_answers": "answers",
 }
 
 

@@ -1,8 +1,9 @@
 """What a retraining would learn from, as a file: one question and answer a line, in the columns that trl reads.
 
-Each list becomes a row for every item of it: `prompt` (what the model is asked), `completion` (its answer) and `label`
-(whether that is what happened), the columns of trl's KTO trainer. Who it was is in no row. Beside the file stands a
-card: what the set holds, and what it was made from.
+Each reason that somebody rated becomes a row: the facts as they are put to the model, the words, and whether they were
+liked. Each list becomes a row for every item of it: `prompt` (what the model is asked), `completion` (its answer) and
+`label` (whether that is what happened), the columns of trl's KTO trainer. Who it was is in no row. Beside the file
+stands a card: what the set holds, and what it was made from.
 """
 
 from __future__ import annotations
@@ -10,19 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llmrec.errors import ModelError
 from llmrec.files import replace_file, writing
+from llmrec.learning.thumbs import rated_answers
 from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.ranking import HeldOutRequest, Ranker
 from llmrec.recommender import Recommender
 from llmrec.records import Item
 
-__all__ = ["Export", "export_lists"]
+__all__ = ["Export", "export_answers", "export_lists"]
+
+_LEFT_OUT = "free text, user ids, and users who keep out of learning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,49 @@ def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
     if ranker is None:
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     rows = [row for request in kept for row in _rows(request, ranker, items)]
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     card = {
         "lists": len(kept),
         "lists_beyond_quotas": len(found) - len(kept),
-        "rows": len(rows),
-        "labels": {str(label).lower(): count for label, count in Counter(row["label"] for row in rows).items()},
         "window": {"after_sequence": since, "last_sequence": snapshot},
         "prompt": ranker.fingerprint,
         "quotas": {"user": wanted.user_quota, "item": wanted.item_quota},
-        "left_out": "free text, user ids, and users who keep out of learning",
+        "left_out": _LEFT_OUT,
+    }
+    return _written(path, rows, card)
+
+
+def export_answers(rec: Recommender, path: Path, *, since: int = 0) -> Export:
+    """Write the reasons that somebody rated, and their card as JSON beside it.
+
+    Args:
+        rec: The workspace.
+        path: Where the rows go; the card's name ends in .card.json.
+        since: Only turns of conversations after this one.
+
+    Raises:
+        StoreError: The files cannot be written.
+    """
+    wanted, answerer = rec.settings.learning, rec.answers().base
+    found = rated_answers(rec.store, named=rec.settings.explain.named, quota=wanted.user_quota, since=since)
+    rows: list[dict[str, object]] = [
+        {"prompt": answerer.model.text(answerer.prompt(one.facts)), "completion": f" {one.text}", "label": one.up}
+        for one in found
+    ]
+    card = {
+        "window": {"after_turn": since, "last_turn": max((one.number for one in found), default=since)},
+        "prompt": answerer.fingerprint,
+        "quotas": {"user": wanted.user_quota},
+        "left_out": _LEFT_OUT,
+    }
+    return _written(path, rows, card)
+
+
+def _written(path: Path, rows: Sequence[Mapping[str, object]], about: Mapping[str, Any]) -> Export:
+    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    card = {
+        **about,
+        "rows": len(rows),
+        "labels": {str(label).lower(): count for label, count in Counter(row["label"] for row in rows).items()},
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     with writing(path.parent):

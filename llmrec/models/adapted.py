@@ -78,3 +78,11 @@ class AdaptedLM:
     def score_trees(self, trees: Sequence[PromptTree]) -> NDArray[np.float32]:
         """As the base's, with the adapter."""
         return self.base.score_trees(trees, adapter=self.adapter)
+
+    def write(self, prompt: Sequence[int], most: int) -> str:
+        """As the base's, with the adapter."""
+        return self.base.write(prompt, most, adapter=self.adapter)
+
+    def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
+        """As the base's, with the adapter."""
+        return self.base.log_likelihoods(texts, adapter=self.adapter)

@@ -122,7 +122,9 @@ class Adapters:
 
     def _forget(self, own: str) -> None:
         if own in getattr(self._model, "peft_config", {}):
-            self._model.delete_adapter(own)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Adapter .* was active")  # of those that stay none is in use
+                self._model.delete_adapter(own)
 
 
 def read_adapter(directory: Path) -> tuple[Any, dict[str, Tensor]]:

@@ -28,6 +28,7 @@ from llmrec.models.states import PrefixStates
 from llmrec.models.tokens import Tokens
 from llmrec.models.tree import PromptTree, canonical, flat
 from llmrec.models.turns import Turns
+from llmrec.models.writing import log_likelihoods, write
 
 __all__ = ["TransformersLM"]
 
@@ -249,6 +250,48 @@ class TransformersLM:
         """
         return self._score([flat(prefix, suffixes)], "separate", adapter) if suffixes else np.zeros(0, np.float32)
 
+    def write(self, prompt: Sequence[int], most: int, *, adapter: str | None = None) -> str:
+        """The likeliest text behind a prompt: one line, or what of it fits into so many tokens.
+
+        The prompt is framed as those of `score_trees` are.
+
+        Args:
+            prompt: Token ids.
+            most: Tokens to write at most.
+            adapter: The one to write with; None: the base alone.
+
+        Raises:
+            ScoringError: As for `score_trees`.
+        """
+        asked = self._framed(prompt)
+        self._check_length(len(asked) + most)
+        with self._forward(adapter):
+            return self._tokens.text(write(self.model, asked, most, self._tokens.ends))
+
+    def log_likelihoods(
+        self, texts: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None = None
+    ) -> NDArray[np.float64]:
+        """The log chance that each text is written behind its prompt and ends there, float64 [texts].
+
+        Args:
+            texts: Pairs of token ids: a prompt, as for `write`, and what stands behind it.
+            adapter: The one to compute with; None: the base alone.
+
+        Raises:
+            ScoringError: As for `score_trees`.
+        """
+        framed = [self.as_text(*text) for text in texts]
+        self._check_length(max((len(prompt) + len(written) for prompt, written in framed), default=0))
+        with self._forward(adapter):
+            return log_likelihoods(self.model, framed)
+
+    def as_text(self, prompt: Sequence[int], written: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """All ids of a prompt and of what stands behind it, with those that begin and end a text."""
+        return self._framed(prompt), (*written, *self._tokens.eos)
+
+    def _framed(self, prompt: Sequence[int]) -> tuple[int, ...]:
+        return (*self._tokens.start, *prompt, *self._tokens.end)
+
     def _score(self, trees: Sequence[PromptTree], method: Method, adapter: str | None = None) -> NDArray[np.float32]:
         self._check_leaves(trees)
         distinct, places = canonical([tree.framed(self._tokens.start, self._end) for tree in trees])
@@ -271,7 +314,9 @@ class TransformersLM:
             raise ScoringError("a suffix has no tokens", hint="end every suffix with the words before the answer")
 
     def _check_lengths(self, trees: Sequence[PromptTree]) -> None:
-        longest = max(tree.longest for tree in trees)
+        self._check_length(max(tree.longest for tree in trees))
+
+    def _check_length(self, longest: int) -> None:
         limit = getattr(self.model.config, "max_position_embeddings", None) or longest
         if longest > limit:
             raise ScoringError(

@@ -18,7 +18,7 @@ from llmrec.models.adapters import CONFIG, WEIGHTS, WRAPPED, read_adapter
 from llmrec.models.reader import AnswerReader
 from llmrec.models.tree import Ids, PromptTree
 
-__all__ = ["LoraLearner", "LoraShape"]
+__all__ = ["LoraLearner", "LoraShape", "lora_config", "save_adapter"]
 
 _OWN = "learner"
 
@@ -57,24 +57,11 @@ class LoraLearner(nn.Module):
 
     def __init__(self, name: str, model: Any, reader: AnswerReader, frame: tuple[Ids, Ids], shape: LoraShape) -> None:
         super().__init__()
-        # Loaded late: it takes seconds, and with it come libraries that speak on standard error.
-        from peft import LoraConfig
-
         self.model = model
         self._name = name
         self.reader = reader
         self._frame = frame
-        layers = model.config.get_text_config().num_hidden_layers
-        last = None if shape.last_layers is None else list(range(max(0, layers - shape.last_layers), layers))
-        self._config = LoraConfig(
-            r=shape.rank,
-            lora_alpha=shape.alpha,
-            lora_dropout=shape.dropout,
-            target_modules=_linear_layers(model),
-            layers_to_transform=last,
-            base_model_name_or_path=name,
-            task_type="CAUSAL_LM",
-        )
+        self._config = lora_config(name, model, shape)
         model.requires_grad_(False)
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers are the caller's
             torch.manual_seed(shape.seed)
@@ -136,20 +123,9 @@ class LoraLearner(nn.Module):
         Raises:
             ModelError: A weight is not a number.
         """
-        from peft import get_peft_model_state_dict
-
-        for name, weight in self.adapter.items():
-            if not torch.isfinite(weight).all():
-                raise ModelError(f"the adapter's {name} is not a number", hint="lower learning.learning_rate")
+        for weight in self.adapter.values():
             weight.copy_(weight.to(torch.bfloat16))
-        weights = get_peft_model_state_dict(self.model, adapter_name=_OWN)
-        tensors = {WRAPPED + name: weight.to("cpu", torch.bfloat16).contiguous() for name, weight in weights.items()}
-        directory.mkdir(parents=True, exist_ok=True)
-        replace_file(directory / WEIGHTS, save(tensors, metadata={"format": "pt"}))
-        self._config.inference_mode = True
-        self._config.base_model_name_or_path = self._name  # transformers puts this machine's path there
-        self._config.save_pretrained(str(directory))
-        assert (directory / CONFIG).is_file()
+        save_adapter(self.model, self._config, self._name, directory, adapter=_OWN)
 
     def close(self) -> None:
         """Take the adapter away."""
@@ -168,6 +144,54 @@ class LoraLearner(nn.Module):
             return
         with torch.autocast(self.model.device.type, dtype=kind), disable_input_dtype_casting(self.model):
             yield
+
+
+def lora_config(name: str, model: Any, shape: LoraShape) -> Any:
+    """What peft calls such an adapter of a model of that name."""
+    # Loaded late: it takes seconds, and with it come libraries that speak on standard error.
+    from peft import LoraConfig
+
+    layers = model.config.get_text_config().num_hidden_layers
+    last = None if shape.last_layers is None else list(range(max(0, layers - shape.last_layers), layers))
+    return LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,
+        lora_dropout=shape.dropout,
+        target_modules=_linear_layers(model),
+        layers_to_transform=last,
+        base_model_name_or_path=name,
+        task_type="CAUSAL_LM",
+    )
+
+
+@torch.no_grad()
+def save_adapter(model: Any, config: Any, name: str, directory: Path, *, adapter: str = "default") -> None:
+    """Write a model's adapter as peft does, in bfloat16.
+
+    Args:
+        model: A model of transformers or of peft, which has the adapter.
+        config: The adapter's.
+        name: Of the base.
+        directory: Where to.
+        adapter: Which one of the model's.
+
+    Raises:
+        ModelError: A weight is not a number.
+    """
+    from peft import get_peft_model_state_dict
+
+    found = get_peft_model_state_dict(model, adapter_name=adapter)
+    weights = {WRAPPED + key.removeprefix(WRAPPED): weight for key, weight in found.items()}
+    for key, weight in weights.items():
+        if not torch.isfinite(weight).all():
+            raise ModelError(f"the adapter's {key} is not a number", hint="lower the learning rate in [learning]")
+    tensors = {key: weight.to("cpu", torch.bfloat16).contiguous() for key, weight in weights.items()}
+    directory.mkdir(parents=True, exist_ok=True)
+    replace_file(directory / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    config.inference_mode = True
+    config.base_model_name_or_path = name  # transformers puts this machine's path there
+    config.save_pretrained(str(directory))
+    assert (directory / CONFIG).is_file()
 
 
 def _linear_layers(model: Any) -> list[str]:

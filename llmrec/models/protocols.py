@@ -87,3 +87,17 @@ class LanguageModel(Protocol):
         Raises:
             ScoringError: The model failed on this request.
         """
+
+    def write(self, prompt: Sequence[int], most: int) -> str:
+        """The likeliest line of text behind a prompt, of so many tokens at most.
+
+        Raises:
+            ScoringError: The model failed on this request.
+        """
+
+    def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
+        """The log chance that each text is written behind its prompt and ends there, float64 [texts].
+
+        Raises:
+            ScoringError: The model failed on this request.
+        """

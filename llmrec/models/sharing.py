@@ -217,6 +217,15 @@ class SharedLM:
         """As the model's."""
         return self.thread.score(self.model, trees) if trees else np.zeros(0, np.float32)
 
+    def write(self, prompt: Sequence[int], most: int) -> str:
+        """As the model's, in its turn."""
+        return str(self.thread.do(lambda: self.model.write(prompt, most)))
+
+    def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
+        """As the model's, in its turn."""
+        chances: NDArray[np.float64] = self.thread.do(lambda: self.model.log_likelihoods(texts))
+        return chances
+
 
 def _trees(job: _Job) -> Sequence[PromptTree]:
     assert not callable(job.work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from llmrec.errors import ModelError
@@ -30,6 +31,7 @@ class Tokens:
     Attributes:
         start: Ids before every prompt.
         end: Ids behind every prompt, where the answer begins.
+        eos: What ends a text; nothing where the tokenizer has no such token.
 
     Raises:
         ModelError: There is no chat template that can be used.
@@ -43,7 +45,14 @@ class Tokens:
             for index, token in tokenizer.added_tokens_decoder.items()
             if token.content.strip(_BLANKS) and index != tokenizer.unk_token_id
         )
+        self.eos: Ids = () if tokenizer.eos_token_id is None else (int(tokenizer.eos_token_id),)
         self.start, self.end = self._frame() if chat else (self._start(), ())
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """What ends a line of text: the end of a text, and those of lines that are one token."""
+        lines = [self.ids(Segment(end, trusted=True)) for end in ("\n", "\n\n")]
+        return frozenset([*self.eos, *(ids[0] for ids in lines if len(ids) == 1)])
 
     def ids(self, segment: Segment) -> list[int]:
         """The token ids of a segment, nothing added."""

@@ -85,6 +85,18 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
         ),
         "event": Block(_EVENT),
     },
+    "answer": {
+        "answer": Block(
+            {
+                "title": ("Rake",),
+                "causes": ([], ["bought Hose", "hid Hoe"]),
+                "against": ([], ["did not like Pan"]),
+                "shared": ([], ["room: garden"]),
+            },
+            (frozenset({"title"}), frozenset({"causes"}), frozenset({"against"})),
+        ),
+        "begin": Block({"title": ("Rake",), "causes": _FLAG}),
+    },
     "chat": {
         "list": Block(
             {

@@ -130,9 +130,13 @@ class ReleaseStore:
             raise ReleaseError(f"{version!r} is no version", hint=f"write it like {self._task}/0001")
         return self._read(self._home / version.removeprefix(f"{self._task}/"))
 
+    def live(self) -> str | None:
+        """The version that is live, or None before the first."""
+        return self._store.alias(self._task)
+
     def champion(self) -> Release | None:
         """The release that is live, or None before the first."""
-        version = self._store.alias(self._task)
+        version = self.live()
         return self.get(version) if version else None
 
     def promote(self, version: str) -> Release:

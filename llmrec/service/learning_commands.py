@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import llmrec.learning
 from llmrec.files import replace_file
-from llmrec.releases import Release
+from llmrec.releases import Release, ReleaseStore
 from llmrec.service.options import HERE, AsJson, Workspace, command, opened
 from llmrec.service.printing import print_json, print_table, say
 
 __all__ = ["EXIT_NOT_PASSED", "add_to"]
 
 EXIT_NOT_PASSED = 3
+
+Task = Annotated[
+    Literal["rank", "answer"],
+    typer.Option(help="rank: the order of lists, from what was taken; answer: how reasons are worded, from thumbs."),
+]
 
 _releases_app = typer.Typer(invoke_without_command=True)
 _learning_app = typer.Typer(no_args_is_help=True, help="What is learnt from what users did.")
@@ -31,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(_learning_app, name="learning")
 
 
-def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def retrain(task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Train the language model's adapter on what users did; the new release goes live if it is better.
 
     Exit status 3: it is not, and the live release stays.
@@ -39,7 +44,7 @@ def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     Example: llmrec retrain -w shop
     """
     with opened(workspace) as rec:
-        run = llmrec.learning.retrain(rec)
+        run = llmrec.learning.retrain(rec) if task == "rank" else llmrec.learning.retrain_answers(rec)
     if run is None:
         return  # another process of the same run tells of it
     if as_json:
@@ -47,7 +52,7 @@ def retrain(workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     else:
         outcome = "is live" if run.promoted else "is kept, but the release before stays live"
         say(f"release {run.release.version} {outcome}: {run.reason}")
-        say(f"Next: {command('releases', workspace)}")
+        say(f"Next: {command('releases' if task == 'rank' else 'releases --task answer', workspace)}")
     if not run.promoted:
         raise typer.Exit(EXIT_NOT_PASSED)
 
@@ -82,24 +87,27 @@ def replay(
 @_learning_app.command()
 def export(
     out: Annotated[Path, typer.Argument(help="A file of JSON lines.")],
-    since: Annotated[int, typer.Option(help="Only what arrived after this event sequence.")] = 0,
+    since: Annotated[int, typer.Option(help="Only what arrived after this event sequence, or turn.")] = 0,
+    task: Task = "rank",
     workspace: Workspace = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write the choices from lists that were shown, in the columns of trl's KTO trainer, and a card of them.
+    """Write the choices from shown lists, or the thumbs on reasons, in the columns of trl's KTO trainer, with a card.
 
     Example: llmrec learning export choices.jsonl -w shop
     """
     with opened(workspace) as rec:
-        made = llmrec.learning.export_lists(rec, out, since=since)
+        write = llmrec.learning.export_lists if task == "rank" else llmrec.learning.export_answers
+        made = write(rec, out, since=since)
     if as_json:
         print_json({"path": str(made.path), **made.card})
     else:
-        say(f"{made.path} holds {made.card['rows']} rows of {made.card['lists']} lists; its card lies beside it")
+        of = f" of {made.card['lists']} lists" if "lists" in made.card else ""
+        say(f"{made.path} holds {made.card['rows']} rows{of}; its card lies beside it")
 
 
 @_releases_app.callback()
-def _list(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def _list(context: typer.Context, task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """The releases of a workspace; promote, roll back or install one.
 
     Example: llmrec releases -w shop
@@ -107,16 +115,17 @@ def _list(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson =
     if context.invoked_subcommand:
         return
     with opened(workspace) as rec:
-        live = rec.store.alias("rank")
+        live = rec.store.alias(task)
         forgotten = rec.store.last_forgotten()
         found = [
             {**_told(release, live), "learnt_from_deleted": release.made_before(forgotten)}
-            for release in rec.releases.list()
+            for release in _releases_of(rec, task).list()
         ]
     if as_json:
         print_json(found)
     elif not found:
-        say(f"there is no release yet. Next: {command('fit', workspace)}")
+        begin = "fit" if task == "rank" else "retrain --task answer"
+        say(f"there is no release yet. Next: {command(begin, workspace)}")
     else:
         rows = [[str(one["version"]), _state(one), str(one["created"])[:19], str(one["adapter"])] for one in found]
         print_table("Releases", ["version", "state", "made", "adapter"], rows)
@@ -129,17 +138,18 @@ def promote(context: typer.Context, version: str, workspace: Workspace = HERE, a
     Example: llmrec releases promote rank/0002 -w shop
     """
     with opened(_meant(context, workspace)) as rec:
-        _say_live(rec.releases.promote(version), as_json=_is_json(context, as_json))
+        releases = _releases_of(rec, "answer" if version.startswith("answer/") else "rank")
+        _say_live(releases.promote(version), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
-def rollback(context: typer.Context, workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def rollback(context: typer.Context, task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = False) -> None:
     """Make the release live again that was live before.
 
     Example: llmrec releases rollback -w shop
     """
     with opened(_meant(context, workspace)) as rec:
-        _say_live(rec.releases.rollback(), as_json=_is_json(context, as_json))
+        _say_live(_releases_of(rec, task).rollback(), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
@@ -155,6 +165,10 @@ def install(
     """
     with opened(_meant(context, workspace)) as rec:
         _say_live(rec.install(directory), as_json=_is_json(context, as_json))
+
+
+def _releases_of(rec: llmrec.Recommender, task: str) -> ReleaseStore:
+    return rec.releases if task == "rank" else ReleaseStore(rec.workspace.releases, rec.store, task)
 
 
 def _meant(context: typer.Context, workspace: Path) -> Path:
@@ -197,11 +211,12 @@ def forget(user: str, workspace: Workspace = HERE, as_json: AsJson = False) -> N
 
 def _told(release: Release, live: str | None) -> dict[str, object]:
     adapter = release.manifest.get("metrics", {}).get("adapter")
+    thumbs = release.manifest.get("data", {}).get("thumbs")
     return {
         "version": release.version,
         "live": release.version == live,
         "created": release.manifest.get("created"),
         "parent": release.manifest.get("parent"),
-        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else "",
+        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else f"{thumbs} thumbs" if thumbs else "",
         "metrics": dict(release.manifest.get("metrics", {})),
     }

@@ -44,6 +44,12 @@ class WordsKeeper:
                 self._version, self._reader = version, None
             return self._vocabulary
 
+    def values(self, items: Mapping[str, Item], version: int, text: str) -> list[tuple[str, str]]:
+        """The values of attributes that a text names, each with its attribute."""
+        with self._lock:
+            named = self.vocabulary(items, version).read(text, slips=False).values
+            return [(one.attribute, one.value) for one in named]
+
     def opinion(self, items: Mapping[str, Item], version: int, text: str) -> Opinion:
         """What a comment says."""
         with self._lock:

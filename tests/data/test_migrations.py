@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
@@ -29,7 +31,24 @@ def test_an_empty_database_is_brought_to_the_newest_revision(new_url: str) -> No
         assert current_revision(connection) is None
     engine.dispose()
     with Store.open(new_url) as store, reading(store.engine) as connection:
-        assert current_revision(connection) == "0003"
+        assert current_revision(connection) == "0004"
+
+
+def test_turns_of_an_earlier_version_are_kept_and_have_no_thumb(new_url: str) -> None:
+    engine = make_engine(new_url)
+    config = Config()
+    config.set_main_option("script_location", "llmrec.data:migrations")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(text("INSERT INTO users VALUES ('ada', '{}')"))
+        connection.execute(text("INSERT INTO turns VALUES (7, 'ada', 'c', 0, 'hello', 'Hello.', '[]', '{}')"))
+    engine.dispose()
+    with Store.open(new_url) as store:
+        (turn,) = store.turns.of("ada")
+        assert (turn.number, turn.said, turn.thumb) == (7, "hello", None)
+        store.turns.thumb("ada", "c", 7, True)
+        assert store.turns.of("ada")[0].thumb is True
 
 
 def test_opening_again_keeps_what_is_stored(new_url: str) -> None:

@@ -164,7 +164,8 @@ def _conversations(turns: list[Turn]) -> list[dict[str, Any]]:
 
 def _turn(turn: Turn) -> dict[str, Any]:
     return {
-        "turn": turn.turn,
+        "turn": turn.number,
+        "up": turn.thumb,
         "time": turn.time.isoformat(),
         "said": turn.said,
         "answered": turn.answered,

@@ -16,7 +16,7 @@ from fastapi.sse import format_sse_event
 
 from llmrec.chat import Chat, Reply
 from llmrec.recommender import Recommender
-from llmrec.service.web.bodies import ChatBody
+from llmrec.service.web.bodies import ChatBody, ThumbBody
 from llmrec.service.web.problems import REFUSALS, RequestRefused, problem_of
 from llmrec.service.web.served import Served
 
@@ -51,6 +51,13 @@ def routes(served: Served) -> APIRouter:
         turn = served.kept(finished(served, talk, body.message, place))
         stream = _events(talk, turn, request.scope.get("request_id"))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    @router.post("/{conversation_id}/turns/{turn}/thumb")
+    async def thumb(conversation_id: str, turn: int, body: ThumbBody) -> JSONResponse:
+        """What the user thinks of a reply; a later retraining learns from it."""
+        talk = await served.stored(partial(begun, served.rec, body.user_id, conversation_id))
+        await served.stored(partial(talk.thumb, turn, body.up))
+        return JSONResponse({"turn": turn, "up": body.up})
 
     return router
 
