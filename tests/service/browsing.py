@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,23 +19,31 @@ from tests.service.serving import served
 
 CHROMIUM = Path(os.environ.get("LLMREC_CHROMIUM", "/usr/bin/chromium"))
 CARDS = "#list-body .cards:not(.skeletons) .card"
-WAIT = 20_000
+WAIT = 30_000
 
 
 @contextmanager
 def browser_or_skip() -> Iterator[Any]:
     """Chromium; without it the tests are skipped, except where CI promises to have it."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        sync_playwright = None
-    if sync_playwright is None or not CHROMIUM.exists():
-        missing = "playwright is not installed" if sync_playwright is None else f"there is no browser at {CHROMIUM}"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    with sync_playwright() as playwright:
+    sync_api = module_or_skip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        _is_missing(f"there is no browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def module_or_skip(name: str) -> Any:
+    """A module that only these tests need."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        return _is_missing(f"{name} is not installed")
+
+
+def _is_missing(why: str) -> NoReturn:
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
 
 
 @contextmanager

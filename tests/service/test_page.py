@@ -10,7 +10,7 @@ from llmrec import Event, Item, Recommender, User
 from llmrec.service.web.keys import Keys
 from llmrec.testing import FailingLanguageModel, WordEncoder
 from tests.conftest import open_shop
-from tests.service.browsing import CARDS, browser_or_skip, say, settled, shown, tab, titles
+from tests.service.browsing import CARDS, browser_or_skip, module_or_skip, say, settled, shown, tab, titles
 from tests.service.serving import served
 
 NARROW = {"width": 320, "height": 640}
@@ -318,7 +318,7 @@ def test_a_hundred_titles_and_comments_with_scripts_execute_nothing(browser: Any
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Any, fitted: Recommender, scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = module_or_skip("axe_playwright_python.sync_playwright").Axe()
 
     def serious() -> list[str]:
         found = axe.run(page).response["violations"]
