@@ -148,6 +148,7 @@ turns = Table(
     Column("thumb", Boolean),
     Column("explained", Text),
     Index("ix_turns_conversation", "user_id", "conversation_id", "turn"),
+    Index("ix_turns_owner", "conversation_id"),
     sqlite_autoincrement=True,
 )
 

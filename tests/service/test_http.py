@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -193,6 +194,30 @@ def test_users_and_items_are_found(http: httpx2.Client) -> None:
     assert http.get("/v1/items?query=a%20knife%20of%20the%20kitchen&limit=1").json()["items"][0]["item_id"] == "knife"
     assert http.get("/v1/items/rake").json()["attributes"]["room"] == "garden"
     assert http.get("/v1/items/none").status_code == 404
+
+
+def test_ids_may_hold_slashes_and_other_signs(http: httpx2.Client, fitted: Recommender) -> None:
+    user, item = "https://shop.example/u?id=1&x=ä/é", "a/b c%2F"
+    quoted = quote(user, safe="")
+    fitted.add_items([Item(item, "Odd thing")])
+    asked(http, "/v1/feedback", {"user_id": user, "item_id": item, "kind": "hide", "event_id": "e/1"})
+    assert http.get(f"/v1/items/{quote(item, safe='')}").json()["item_id"] == item
+    assert http.get(f"/v1/users/{quoted}").json()["known"] == 1
+    assert http.get(f"/v1/users/{quoted}/profile").json()["lines"][0]["event_ids"] == ["e/1"]
+    assert http.get(f"/v1/users/{quoted}/conversations").json() == {"conversations": []}
+    assert http.delete(f"/v1/users/{quoted}/events/e%2F1").json() == {"deleted": 1}
+    assert http.get(f"/v1/users/{quoted}").json()["known"] == 0
+
+
+def test_thumbs_are_kept_with_the_turn(http: httpx2.Client) -> None:
+    reply = said(http, "why gloves?")[-1][1]
+    place = f"/v1/chat/{reply['conversation_id']}/turns/{reply['turn']}/thumb"
+    assert asked(http, place, {**ANN, "up": True}) == {"turn": reply["turn"], "up": True}
+    kept = http.get(f"/v1/users/ann/conversations/{reply['conversation_id']}").json()["turns"]
+    assert [(one["turn"], one["up"]) for one in kept] == [(reply["turn"], True)]
+    asked(http, place, {"user_id": "bob", "up": False}, 404)
+    asked(http, place.replace(str(reply["turn"]), "99999"), {**ANN, "up": True}, 422)
+    assert asked(http, place, {**ANN, "up": None})["up"] is None
 
 
 def test_learning_tells_what_waits(http: httpx2.Client) -> None:
