@@ -87,7 +87,7 @@ class OverlapLanguageModel:
         """What `score` gives for each prompt."""
         return np.array([score for tree in trees for score in self.score((), list(tree.prompts()))], np.float32)
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         """Nothing: it has no words of its own."""
         return ""
 
@@ -112,7 +112,7 @@ class TalkingLanguageModel(OverlapLanguageModel):
         self.says = says
         self.asked: list[str] = []
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         """What it was told to."""
         self.asked.append(self.text(prompt))
         return self.says
@@ -125,7 +125,7 @@ class FailingLanguageModel(OverlapLanguageModel):
         """Raises ScoringError."""
         raise ScoringError("out of memory", hint="use a smaller model")
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         """Raises ScoringError."""
         raise ScoringError("out of memory", hint="use a smaller model")
 

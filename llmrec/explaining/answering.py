@@ -83,7 +83,7 @@ class Answerer:
         Raises:
             ScoringError: The model failed.
         """
-        written = self.model.write([*self.prompt(facts), *self._encoded(self._begin(facts))], _LONGEST)
+        written = self.model.write(self.prompt(facts), _LONGEST, begin=self._encoded(self._begin(facts)))
         return checked(self.begun(facts) + written, facts, names)
 
     def _begin(self, facts: Facts) -> list[Segment | Slot]:

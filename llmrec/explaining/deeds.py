@@ -13,7 +13,8 @@ _REFUSES = r"(?:did not|didn['\u2019]t|do not|don['\u2019]t|does not|doesn['\u20
 _DEEDS = {
     "did not like": rf"{_REFUSES} (?:really )?(?:like|love|enjoy)\w*|dislik\w+|hat(?:e|ed|ing)|turned down|refused",
     "liked": r"liked|loved|enjoyed|adored|liking|enjoying|favou?rite|fan of|(?:you|also|really) (?:like|love|enjoy)",
-    "rated": r"gave|given|giving|rat(?:ing|ed|ings)|stars?|scored",
+    "rated": r"(?:gave|given|giving)(?=.*\b(?:rating|stars?)\b)|rat(?:ing|ed|ings)|stars?|scored",
+    "gave": r"gave|given|giving",
     "bought": r"bought|purchas\w+|buying|ordered",
     "wanted to see again": rf"wanted to see {MARK} again|wanted to see (?:it|them) again",
     "hid": r"hid|hidden|hide|hiding",

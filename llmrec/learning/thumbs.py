@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from llmrec.data import Store
 from llmrec.data.turns import Rated
 from llmrec.explaining import Answerer, Facts, facts_of
-from llmrec.records import Evidence, User
+from llmrec.records import Event, Evidence, User
 
 __all__ = ["RatedAnswer", "rated_answers", "split"]
 
@@ -56,7 +56,8 @@ def rated_answers(store: Store, *, named: int, quota: int, since: int = 0) -> li
     """
     rated = [one for one in store.turns.rated() if one.number > since]
     may_teach = {user_id: _teaches(store, user_id) for user_id in {one.user_id for one in rated}}
-    found = [one for one in rated if may_teach[one.user_id] and not _rests_on_words(one, store)]
+    events = {user_id: store.events(user_id) for user_id, may in may_teach.items() if may}
+    found = [one for one in rated if may_teach[one.user_id] and not _rests_on_words(one, events[one.user_id])]
     answers = [_answer(one, named) for one in found]
     kept: list[RatedAnswer] = []
     users: Counter[str] = Counter()
@@ -85,9 +86,8 @@ def _teaches(store: Store, user_id: str) -> bool:
     return (store.user(user_id) or User(user_id)).teaches
 
 
-def _rests_on_words(rated: Rated, store: Store) -> bool:
+def _rests_on_words(rated: Rated, events: Sequence[Event]) -> bool:
     """Whether the evidence quotes what the user wrote, or is about something that is no event of theirs any more."""
-    events = store.events(rated.user_id)
     texts, items = [event.text for event in events if event.text], {event.item_id for event in events}
     told = [one for one in rated.explained["evidence"] if one["kind"] == "event"]
     return any(one["item_id"] not in items or any(text in one["text"] for text in texts) for one in told)

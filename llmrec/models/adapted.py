@@ -79,9 +79,9 @@ class AdaptedLM:
         """As the base's, with the adapter."""
         return self.base.score_trees(trees, adapter=self.adapter)
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         """As the base's, with the adapter."""
-        return self.base.write(prompt, most, adapter=self.adapter)
+        return self.base.write(prompt, most, begin=begin, adapter=self.adapter)
 
     def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
         """As the base's, with the adapter."""

@@ -250,7 +250,7 @@ class TransformersLM:
         """
         return self._score([flat(prefix, suffixes)], "separate", adapter) if suffixes else np.zeros(0, np.float32)
 
-    def write(self, prompt: Sequence[int], most: int, *, adapter: str | None = None) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = (), adapter: str | None = None) -> str:
         """The likeliest text behind a prompt: one line, or what of it fits into so many tokens.
 
         The prompt is framed as those of `score_trees` are.
@@ -258,12 +258,13 @@ class TransformersLM:
         Args:
             prompt: Token ids.
             most: Tokens to write at most.
+            begin: Token ids that the text begins with; they are not in what is returned.
             adapter: The one to write with; None: the base alone.
 
         Raises:
             ScoringError: As for `score_trees`.
         """
-        asked = self._framed(prompt)
+        asked = (*self._framed(prompt), *begin)
         self._check_length(len(asked) + most)
         with self._forward(adapter):
             return self._tokens.text(write(self.model, asked, most, self._tokens.ends))

@@ -88,8 +88,8 @@ class LanguageModel(Protocol):
             ScoringError: The model failed on this request.
         """
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
-        """The likeliest line of text behind a prompt, of so many tokens at most.
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
+        """The likeliest line of text behind a prompt and what the line begins with, of so many tokens at most.
 
         Raises:
             ScoringError: The model failed on this request.

@@ -59,7 +59,7 @@ def test_where_nothing_is_left_the_template_is_the_text(tmp_path: Path, says: st
 class Mute(OverlapLanguageModel):
     """Ranks, and cannot write."""
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         raise ScoringError("no time left", hint="wait")
 
 

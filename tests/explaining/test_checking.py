@@ -80,6 +80,7 @@ def test_what_the_facts_hold_may_be_said(sentence: str) -> None:
         ("It is offered because you bought Aliens.", "“bought” of Aliens"),
         ("You searched for “love stories”.", "the quotation 'love stories'"),
         ("It is offered because you took The Terminator and a romance.", "the word romance"),
+        ("It is offered because you gave Alien.", "“gave” of Alien"),
         ("You will love it.", "nothing of the evidence"),
         ("It is offered because you took The Terminator and", "no end"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from llmrec.errors import ScoringError
-from llmrec.models import Segment, TransformersLM
+from llmrec.models import ModelSource, Segment, TransformersLM
 from llmrec.models.lora import LoraShape
 from tests.tiny import tiny, tiny_base
 
@@ -35,6 +35,12 @@ def test_the_likeliest_line_is_written(smollm_float32: TransformersLM) -> None:
     said = smollm_float32.write(prompt, 4)
     assert said.startswith(" seven, eight")
     assert smollm_float32.write(prompt, 4) == said
+
+
+def test_in_a_chat_a_text_begins_behind_the_template(smollm: ModelSource) -> None:
+    chat = TransformersLM.load(smollm, device="cpu", dtype="float32", chat=True)
+    prompt, begin = ids(chat, "What is the capital of France?"), ids(chat, "The capital of France is")
+    assert chat.write(prompt, 8, begin=begin).startswith(" Paris")
 
 
 def test_what_is_written_ends_with_its_line(smollm_float32: TransformersLM) -> None:
