@@ -217,9 +217,9 @@ class SharedLM:
         """As the model's."""
         return self.thread.score(self.model, trees) if trees else np.zeros(0, np.float32)
 
-    def write(self, prompt: Sequence[int], most: int) -> str:
+    def write(self, prompt: Sequence[int], most: int, *, begin: Sequence[int] = ()) -> str:
         """As the model's, in its turn."""
-        return str(self.thread.do(lambda: self.model.write(prompt, most)))
+        return str(self.thread.do(lambda: self.model.write(prompt, most, begin=begin)))
 
     def log_likelihoods(self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
         """As the model's, in its turn."""

@@ -216,7 +216,7 @@ def test_thumbs_are_kept_with_the_turn(http: httpx2.Client) -> None:
     kept = http.get(f"/v1/users/ann/conversations/{reply['conversation_id']}").json()["turns"]
     assert [(one["turn"], one["up"]) for one in kept] == [(reply["turn"], True)]
     asked(http, place, {"user_id": "bob", "up": False}, 404)
-    asked(http, place.replace(str(reply["turn"]), "99999"), {**ANN, "up": True}, 422)
+    asked(http, f"/v1/chat/{reply['conversation_id']}/turns/99999/thumb", {**ANN, "up": True}, 422)
     assert asked(http, place, {**ANN, "up": None})["up"] is None
 
 
@@ -370,7 +370,7 @@ def test_the_log_has_neither_ids_nor_words(http: httpx2.Client, caplog: pytest.L
     said(http, "my secret wish")
     http.get("/v1/users/secret-user")
     lines = [record.getMessage() for record in caplog.records if record.name == "llmrec.access"]
-    assert [json.loads(line)["route"] for line in lines] == ["/v1/chat", "/v1/users/{user_id}"]
+    assert [json.loads(line)["route"] for line in lines] == ["/v1/chat", "/v1/users/{user_id:path}"]
     assert not any("secret" in line for line in lines)
 
 
