@@ -136,9 +136,9 @@ def summary(found: list[tuple[Explanation, list[str]]]) -> dict[str, object]:
     counts = {"explanations": len(found), "with something that is not in the evidence": len(faults)}
     if told:
         counts |= {
-            "worded by the language model": sum(dropped < written for dropped, written in told),
+            "worded by the language model": sum(gone < written for gone, written in told),
             "sentences it wrote": sum(written for _, written in told),
-            "of these kept by llmrec's own check": sum(written - dropped for dropped, written in told),
+            "of these kept by llmrec's own check": sum(written - gone for gone, written in told),
         }
     return {"counts": counts, "unsupported": faults}
 
