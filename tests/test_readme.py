@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.serving import served
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -16,7 +18,7 @@ def test_the_python_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first, more, talk = blocks()
+    first, more, talk, client = blocks()
     names: dict[str, object] = {"table": [{"item_id": "pot", "title": "Soup pot", "room": "terrace"}]}
     exec(first, names)  # noqa: S102 - the README is ours
     out = capsys.readouterr().out
@@ -28,4 +30,8 @@ def test_the_python_of_the_readme_runs(
     exec(talk, names)  # noqa: S102
     out = capsys.readouterr().out
     assert "no kitchen" in out
+    with served(rec) as address:  # type: ignore[arg-type]
+        exec(client.replace("http://127.0.0.1:8000", address), names)  # noqa: S102
+    assert "1. " in capsys.readouterr().out
+    names["client"].close()  # type: ignore[attr-defined]
     rec.close()  # type: ignore[attr-defined]

@@ -48,7 +48,7 @@ def word(
         title=item.title,
         causes=_list([one.text for one in told.causes]),
         against=_list([one.text for one in told.against]),
-        shared=_list([one.text for one in told.shared]),
+        shared=_by_name([one.text for one in told.shared]),
         parts=_list([_part(one, path) for one in told.parts]),
         cold=path in ("attributes", "popularity"),
         unknown=not known and path != "history",
@@ -63,3 +63,12 @@ def _part(part: Evidence, path: str) -> str:
 
 def _list(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _by_name(attributes: Sequence[str]) -> str:
+    """Values of the same attribute behind its name, which stands once."""
+    values: dict[str, list[str]] = {}
+    for one in attributes:
+        name, _, value = one.partition(": ")
+        values.setdefault(name, []).append(value)
+    return "; ".join(f"{name}: {', '.join(some)}" for name, some in values.items())
