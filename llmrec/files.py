@@ -14,11 +14,17 @@ from llmrec.errors import StoreError
 __all__ = ["replace_file", "writing"]
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside the old one, flush it to the disk, and put it in its place."""
+def replace_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write a file beside the old one, flush it to the disk, and put it in its place.
+
+    Args:
+        path: The file.
+        data: All of it.
+        mode: Who may read and write it, less what the process's umask forbids.
+    """
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")  # threads of one process write too
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

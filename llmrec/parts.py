@@ -26,8 +26,8 @@ from llmrec.workspace import Workspace
 
 __all__ = ["Parts"]
 
-_RELEASES = 2
-"""So many releases' adapters stay loaded."""
+_RELEASES = 5
+"""So many releases' adapters stay loaded: the live one, the one before it, and those that were named last."""
 _GPU_BATCH = 16
 """There a pass of several users' prompts takes little longer than one's; on a CPU it takes as long as they would."""
 
@@ -163,6 +163,7 @@ class Parts:
             self._thread = ModelThread(at_once=most, time_limit=ranking.time_limit)
             self._language_model, self._ranker = SharedLM(model, self._thread), None
             self._rankers.clear()
+            self._answers = None
 
     def close(self) -> None:
         """End the thread that owns the language model, after what waits for it."""

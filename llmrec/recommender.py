@@ -147,6 +147,15 @@ class Recommender(Keeping):
         """
         self._parts.share(batch)
 
+    def version(self) -> str:
+        """The version of what answers: the live release, or the one before it while that one cannot be loaded.
+
+        Raises:
+            NotFittedError: There is no release yet.
+            ReleaseError: It is damaged, or does not fit the present settings, and none was loaded before.
+        """
+        return self._serving.live().release.version
+
     def ready(self) -> str:
         """The version of what answers, after everything that a request needs was loaded.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,18 +140,22 @@ class Workspace:
     def running(self) -> str | None:
         """What holds the lock, such as retrain; None: nothing does.
 
-        It is read from a file beside the lock, because trying the lock would be in the way of who wants it just then.
+        A file beside the lock says it, and only where there is one the lock is tried: to try it is to be in the way of
+        who wants it just then.
         """
         try:
-            told = json.loads(self._running.read_text(encoding="utf-8"))
-            os.kill(int(told["pid"]), 0)
+            told = str(json.loads(self._running.read_text(encoding="utf-8"))["purpose"])
         except (OSError, ValueError, TypeError, KeyError):
-            return None  # nothing, or a process that was killed
-        return str(told["purpose"])
+            return None
+        try:  # the file may be a killed process's: only then is the lock free
+            FileLock(self.root / ".lock").acquire(timeout=0).lock.release()
+        except Timeout:
+            return told
+        return None
 
     @contextmanager
     def _told(self, purpose: str) -> Iterator[None]:
-        self._running.write_text(json.dumps({"purpose": purpose, "pid": os.getpid()}), encoding="utf-8")
+        self._running.write_text(json.dumps({"purpose": purpose}), encoding="utf-8")
         try:
             yield
         finally:

@@ -6,8 +6,8 @@
 Works on a copy of the workspace, served by `llmrec serve` in a process of its own. Three parts:
 
 - `alone`: one client at a time asks a mix of recommend, feedback, why and chat: the capacity.
-- `crowd`: sixteen clients ask the same mix at once, while releases are promoted. What is not answered must be a 429 or
-  503 with Retry-After, which the clients obey; every acknowledged event must be stored once; memory must stay flat.
+- `crowd`: sixteen clients ask the same mix at once, while another release is promoted. What is not answered must be a
+  429 or 503 with Retry-After, which the clients obey; every acknowledged event must be stored once; memory stays flat.
 - `steady`: 50 lists a second without the language model; the server's own cost is what an answer took less what the
   recommender says it took.
 
@@ -165,7 +165,11 @@ def ask_until(address: str, known: tuple[list[str], list[str]], end: float, seed
             kind, user, item = draw.choice(MIX), *map(draw.choice, known)
             path, body = asked(kind, user, item, draw)
             start = time.perf_counter()
-            answer = http.post(path, json=body)
+            try:
+                answer = http.post(path, json=body)
+            except httpx2.HTTPError as error:
+                seen.failed.append(f"{kind}: {error!r}")
+                continue
             taken = time.perf_counter() - start
             if answer.status_code in (429, 503) and "retry-after" in answer.headers:
                 seen.later += 1

@@ -4,8 +4,8 @@
     python scripts/evaluate_wording.py --explanations 100 --model --json worded.json         # the language model's
 
 On MovieLens-100K, through the public API: the first five items of users' lists are explained. Every title of the
-catalogue, every value of an attribute and every number in the text must stand in the evidence. `--model` lets the language
-model word them (a few seconds each on a CPU), `--llm` lets it rank too.
+catalogue, every value of an attribute and every number in the text must stand in the evidence. `--model` lets the
+language model word them (a few seconds each on a CPU), `--llm` lets it rank too.
 """
 
 from __future__ import annotations

@@ -65,26 +65,26 @@ class Chat:
         items, _ = self._read()
         return profile_of(self._recommender.history(self.user_id), items, self._state().constraints)
 
-    def lift(self, index: int) -> tuple[str, ...]:
+    def lift(self, constraint: str) -> tuple[str, ...]:
         """Let go of a constraint; those that are left, in words.
 
         Args:
-            index: Its place among them, from 0.
+            constraint: In words, as `constraints` has it.
 
         Raises:
-            DataError: There is none at that place.
+            DataError: There is no such one.
         """
         with self._turn():
             state = self._state()
             words = state.constraints.in_words()
-            if not 0 <= index < len(words):
-                raise DataError(f"there is no constraint {index}", hint="chat.constraints lists them, from 0")
-            left, done = state.constraints.without_line(index), f"lifted: {words[index]}"
+            if constraint not in words:
+                raise DataError(f"there is no constraint {constraint!r}", hint="chat.constraints lists them")
+            left, done = state.constraints.without_line(words.index(constraint)), f"lifted: {constraint}"
             # Undoing brings it back, as it does where somebody said so.
             steps = (*state.steps, Step(done, state.constraints))
-            lifted = replace(state, constraints=left, steps=steps)
+            lifted = replace(state, constraints=left, steps=steps, offered=())
             reply = Reply(f"Done: {done}.", ("undo",), actions=(Action("unfiltered", done),))
-            self._keep(f"(took back: {words[index]})", reply, lifted)
+            self._keep(f"(took back: {constraint})", reply, lifted)
         return tuple(left.in_words())
 
     def send(self, text: str) -> Reply:

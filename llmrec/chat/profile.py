@@ -27,13 +27,13 @@ class ProfileLine:
         kind: constraint (asked for in a conversation), data (stored of the user), event (said or done), taste (stands
             out in what they took), taken (all of that).
         event_ids: The events that it rests on and that can be taken back.
-        constraint: Its place among the constraints, from 0.
+        constraint: The constraint that it is, in words.
     """
 
     text: str
     kind: str
     event_ids: tuple[str, ...] = ()
-    constraint: int | None = None
+    constraint: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -41,16 +41,13 @@ class ProfileLine:
             "text": self.text,
             "kind": self.kind,
             "event_ids": list(self.event_ids),
-            "constraint": self.constraint,
+            "words": self.constraint,
         }
 
 
 def profile_of(history: History, items: Mapping[str, Item], constraints: Constraints) -> list[ProfileLine]:
     """Lines about a user: what was asked for, said, refused, taken, and what stands out in it."""
-    lines = [
-        ProfileLine(f"you asked for: {one}", "constraint", constraint=place)
-        for place, one in enumerate(constraints.in_words())
-    ]
+    lines = [ProfileLine(f"you asked for: {one}", "constraint", constraint=one) for one in constraints.in_words()]
     if history.user is not None and history.user.about:
         told = "; ".join(f"{name} {value}" for name, value in history.user.about.items())
         lines.append(ProfileLine(f"your data: {told}", "data"))

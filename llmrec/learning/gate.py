@@ -120,9 +120,10 @@ def _verdict(compared: Comparison, users: int, exposed: tuple[tuple[str, float, 
 
 
 def _known_to(release: Release) -> float:
-    """The last event it may have learnt from; that of one made elsewhere is another store's."""
-    here = "made" not in release.manifest
-    return float(release.manifest.get("data", {}).get("last_sequence", math.inf)) if here else math.inf
+    """The last event it may have learnt from: of one made elsewhere, the last that was there when it was taken up."""
+    if release.learnt is None and "arrived" not in release.manifest:
+        return math.inf
+    return float(release.learnt_until)
 
 
 def _is_new(request: HeldOutRequest, known: float) -> bool:

@@ -83,7 +83,8 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
     verdicts: list[Verdict] = []
 
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
-        # What the gate asks about has chosen neither the adapter nor the weights.
+        # What the gate asks about has chosen neither the adapter nor the weights of the opinions. It did choose when
+        # the encoder's training ended, as such answers, older ones, did for the champion.
         asked = min(fit.settings.learning.gate_users, len(fitted.requests) // 2)
         rest, kept = fitted.requests[asked:], fitted.requests[:asked]
         gate.extend(kept)

@@ -90,8 +90,10 @@ class ModelThread:
 
     def _waited(self, job: _Job, limit: float | None) -> Any:
         if self._closed:
-            raise ScoringError("the language model was let go", hint="the server is shutting down: ask again later")
+            raise _let_go()
         self._jobs.put(job)
+        if not self._thread.is_alive():  # it ended in between, and nobody takes the job any more
+            raise _let_go()
         try:
             return job.result.result(limit)
         except TimeoutError:
@@ -104,6 +106,10 @@ class ModelThread:
                 self._read([job, *self._alike(job)])
             elif job.result.set_running_or_notify_cancel():
                 _settle(job, job.work)
+        while not self._jobs.empty():  # who came while it was being closed
+            late = self._jobs.get()
+            if late is not None and late.result.set_running_or_notify_cancel():
+                late.result.set_exception(_let_go())
 
     def _next(self) -> _Job | None:
         return self._left.pop(0) if self._left else self._jobs.get()
@@ -138,13 +144,16 @@ class ModelThread:
         if len(wanted) > 1 and self._read_together(wanted):
             return
         for job in wanted:
-            _settle(job, partial(_scores, job.model, job.work))
+            if job.deadline > time.monotonic():
+                _settle(job, partial(_scores, job.model, job.work))
+            else:
+                job.result.set_exception(ScoringError("its turn came too late", hint=_TIMED_OUT))
 
     def _read_together(self, jobs: list[_Job]) -> bool:
         """Read all in one pass; False where that fails, so that nobody's prompts spoil another's answer."""
         try:
             scores = _scores(jobs[0].model, [tree for job in jobs for tree in _trees(job)])
-        except ScoringError as error:
+        except Exception as error:  # noqa: BLE001 - alone, each is told of its own fault; the thread must go on
             _logger.warning("%d calls are read one by one, because together: %s", len(jobs), error)
             return False
         ends = np.cumsum([sum(tree.leaves for tree in _trees(job)) for job in jobs])[:-1]
@@ -225,6 +234,10 @@ class SharedLM:
         """As the model's, in its turn."""
         chances: NDArray[np.float64] = self.thread.do(lambda: self.model.log_likelihoods(texts))
         return chances
+
+
+def _let_go() -> ScoringError:
+    return ScoringError("the language model was let go", hint="the server is shutting down: ask again later")
 
 
 def _trees(job: _Job) -> Sequence[PromptTree]:

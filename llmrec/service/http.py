@@ -6,14 +6,14 @@ guard (id, door, metrics, log) ──> routes ──> line of requests that need
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 
 from llmrec import __version__
@@ -30,8 +30,8 @@ from llmrec.service.web.work import Work
 
 __all__ = ["create_app"]
 
-_logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page")
+_KEY = "An API key, where the server demands one: `llmrec keys add NAME`."
 _ABOUT = "Recommendations by an open language model over your catalogue, with reasons, feedback and conversations."
 
 
@@ -62,7 +62,13 @@ def create_app(
         await served.finished()
 
     app = FastAPI(
-        title="llmrec", version=__version__, description=_ABOUT, lifespan=living, generate_unique_id_function=_name_of
+        title="llmrec",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=living,
+        generate_unique_id_function=_name_of,
+        docs_url=None,
+        redoc_url=None,
     )
     app.add_middleware(Guard, door=door, metrics=metrics)
     add_handlers(app)
@@ -74,12 +80,17 @@ def create_app(
         openai.routes(served),
         running.health_routes(served),
     ):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Security(HTTPBearer(auto_error=False, description=_KEY))])
+    app.mount("/docs/files", StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-files")
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(_PAGE / "index.html")
+
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(_PAGE / "docs.html")
 
     return app
 

@@ -9,7 +9,7 @@ import socket
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,8 @@ from llmrec.workspace import Workspace as Directory
 
 __all__ = ["add_to", "serve_workspace"]
 
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_CONNECTIONS = 500
 _PATIENCE = 30
 """Seconds that requests which were begun have to end when the server is told to stop."""
 
@@ -58,7 +60,8 @@ def serve_workspace(workspace: Path, host: str, port: int, names: frozenset[str]
     import uvicorn  # heavy: only who serves waits for it
 
     from llmrec.service.http import create_app
-    from llmrec.service.web.door import is_loopback
+    from llmrec.service.web.connections import PatientConnection
+    from llmrec.service.web.door import host_of, is_loopback
 
     local = is_loopback(host)
     if not local and not Keys(Directory.open(workspace).keys_file).all():
@@ -72,10 +75,18 @@ def serve_workspace(workspace: Path, host: str, port: int, names: frozenset[str]
         say("… loading the models")
         rec.share(rec.settings.service.batch)
         rec.ready()
-        hosts = names | ({"localhost", "127.0.0.1", "[::1]", host} if local else frozenset())
-        app = create_app(rec, hosts=hosts, demands_key=not local)
-        options = {"access_log": False, "log_config": None, "server_header": False}
-        config = uvicorn.Config(app, timeout_graceful_shutdown=_PATIENCE, timeout_keep_alive=30, **options)  # type: ignore[arg-type]
+        hosts = {host_of(name) for name in (*names, *([host] if local else []))}
+        if hosts:
+            hosts |= _LOOPBACK  # health checks
+        app = create_app(rec, hosts=frozenset(hosts), demands_key=not local)
+        options: dict[str, Any] = {
+            "access_log": False,
+            "log_config": None,
+            "server_header": False,
+            "proxy_headers": False,
+        }
+        options |= {"http": PatientConnection, "limit_concurrency": _CONNECTIONS}
+        config = uvicorn.Config(app, timeout_graceful_shutdown=_PATIENCE, timeout_keep_alive=30, **options)
         shown = f"[{host}]" if ":" in host else host
         say(f"listening on http://{shown}:{listening.getsockname()[1]} (page /, API /docs). Ctrl-C ends it.")
         # The server ends in order and then repeats the signal: a stop that was asked for is no failure.

@@ -153,7 +153,7 @@ def test_somebody_elses_conversation_is_not_there(http: httpx2.Client) -> None:
     assert asked(http, "/v1/chat", body, 404)["status"] == 404
     assert http.get(f"/v1/users/bob/conversations/{talk}").status_code == 404
     assert http.get(f"/v1/users/bob/profile?conversation_id={talk}").status_code == 404
-    assert http.delete(f"/v1/users/bob/constraints/0?conversation_id={talk}").status_code == 404
+    assert http.delete(f"/v1/users/bob/constraints?conversation_id={talk}&text=x").status_code == 404
     assert http.delete(f"/v1/users/bob/conversations/{talk}").json() == {"deleted": 0}
     assert len(http.get(f"/v1/users/ann/conversations/{talk}").json()["turns"]) == 1
 
@@ -162,12 +162,19 @@ def test_what_is_known_can_be_corrected(http: httpx2.Client) -> None:
     asked(http, "/v1/feedback", {**ANN, "item_id": "pan", "kind": "hide", "event_id": "hid"})
     talk = said(http, "only garden things")[0][1]["conversation_id"]
     lines = http.get(f"/v1/users/ann/profile?conversation_id={talk}").json()["lines"]
-    assert {"text": "you hid Frying pan", "kind": "event", "event_ids": ["hid"], "constraint": None} in lines
-    assert {"text": "you asked for: only garden", "kind": "constraint", "event_ids": [], "constraint": 0} in lines
+    assert {"text": "you hid Frying pan", "kind": "event", "event_ids": ["hid"], "words": None} in lines
+    assert {
+        "text": "you asked for: only garden",
+        "kind": "constraint",
+        "event_ids": [],
+        "words": "only garden",
+    } in lines
     assert http.delete("/v1/users/ann/events/hid").json() == {"deleted": 1}
     assert http.delete("/v1/users/ann/events/hid").status_code == 404
-    assert http.delete(f"/v1/users/ann/constraints/0?conversation_id={talk}").json() == {"constraints": []}
-    assert http.delete(f"/v1/users/ann/constraints/0?conversation_id={talk}").status_code == 422
+    assert http.delete(f"/v1/users/ann/constraints?conversation_id={talk}&text=only%20garden").json() == {
+        "constraints": []
+    }
+    assert http.delete(f"/v1/users/ann/constraints?conversation_id={talk}&text=only%20garden").status_code == 422
     left = http.get(f"/v1/users/ann/profile?conversation_id={talk}").json()["lines"]
     assert not [line for line in left if line["kind"] in ("constraint", "event")]
 
@@ -207,6 +214,8 @@ def test_ids_may_hold_slashes_and_other_signs(http: httpx2.Client, fitted: Recom
     assert http.get(f"/v1/users/{quoted}/conversations").json() == {"conversations": []}
     assert http.delete(f"/v1/users/{quoted}/events/e%2F1").json() == {"deleted": 1}
     assert http.get(f"/v1/users/{quoted}").json()["known"] == 0
+    assert http.get("/v1/users/ann%2Fprofile").json()["user_id"] == "ann/profile"
+    assert http.get("/v1/users/ann%2Fconversations").json()["known"] == 0
 
 
 def test_thumbs_are_kept_with_the_turn(http: httpx2.Client) -> None:
@@ -285,6 +294,105 @@ def test_a_large_body_is_refused_with_and_without_its_length(http: httpx2.Client
     assert http.post("/v1/recommend", content=chunks, headers=headers).status_code == 413
 
 
+def test_a_hostile_body_is_answered_shortly(http: httpx2.Client) -> None:
+    for body in (
+        {**ANN, "context": {str(place): None for place in range(60_000)}},
+        {str(place): 1 for place in range(60_000)},
+    ):
+        answer = http.post("/v1/recommend", json=body)
+        assert answer.status_code == 422
+        assert len(answer.content) < 10_000
+
+
+def test_who_invents_methods_makes_no_metrics(http: httpx2.Client) -> None:
+    for place in range(5):
+        http.request(f"X{place}", "/v1/recommend")
+    text = http.get("/metrics").text
+    assert 'method="other"' in text
+    assert "X1" not in text
+
+
+def test_a_client_who_has_gone_is_not_worked_for(fitted: Recommender) -> None:
+    free, asked_for = threading.Event(), []
+    real = fitted.recommend
+
+    def slow(user_id: str, *given: Any, **options: Any) -> Any:
+        asked_for.append(user_id)
+        assert free.wait(20)
+        return real(user_id, *given, **options)
+
+    fitted.recommend = slow  # type: ignore[assignment, method-assign]
+    with client(fitted, settings=ServiceSettings(at_once=1, queue=5)) as http:
+        first = threading.Thread(target=lambda: asked(http, "/v1/recommend", ANN))
+        first.start()
+        while not asked_for:
+            time.sleep(0.01)
+        with pytest.raises(httpx2.TimeoutException):
+            http.post("/v1/recommend", json={"user_id": "gone"}, timeout=0.3)
+        time.sleep(0.3)
+        free.set()
+        first.join()
+        asked(http, "/v1/recommend", {"user_id": "bob"})
+    assert asked_for == ["ann", "bob"]
+
+
+def test_turns_of_one_conversation_leave_room_for_others(fitted: Recommender) -> None:
+    with client(fitted, settings=ServiceSettings(at_once=2, queue=20)) as http:
+        talk = said(http, "hello")[0][1]["conversation_id"]
+        free, entered = threading.Event(), threading.Event()
+        real = fitted.store.turns.keep
+
+        def slow(*given: Any, **options: Any) -> Any:
+            entered.set()
+            assert free.wait(20)
+            return real(*given, **options)
+
+        fitted.store.turns.keep = slow  # type: ignore[method-assign]
+        body = {**ANN, "message": "hello", "conversation_id": talk, "stream": False}
+        turns = [threading.Thread(target=lambda: asked(http, "/v1/chat", body)) for _ in range(3)]
+        for turn in turns:
+            turn.start()
+        assert entered.wait(20)
+        asked(http, "/v1/recommend", {"user_id": "bob"})
+        free.set()
+        for turn in turns:
+            turn.join()
+        assert len(http.get(f"/v1/users/ann/conversations/{talk}").json()["turns"]) == 4
+
+
+def test_a_damaged_file_of_keys_lets_nobody_in_and_tells_no_path(fitted: Recommender) -> None:
+    with client(fitted) as http:
+        fitted.workspace.keys_file.write_text("{")
+        answer = http.get("/v1/releases", headers={"Authorization": "Bearer x"})
+        assert answer.status_code == 503
+        assert str(fitted.workspace.root) not in answer.text
+        assert http.get("/v1/releases").status_code == 401
+        assert http.get("/health/live").status_code == 200
+
+
+def test_a_damaged_release_is_the_servers_trouble(fitted: Recommender) -> None:
+    damaged = fitted.fit()
+    (damaged.directory / "fusion.json").write_text("{}")
+    fitted.releases.promote("rank/0001")
+    with client(fitted) as http:
+        asked(http, "/v1/recommend", ANN)
+        problem = asked(http, "/v1/recommend", {**ANN, "release": damaged.version}, 503)
+        assert "fusion" not in problem["detail"]
+        fitted.releases.promote(damaged.version)
+        assert asked(http, "/v1/recommend", ANN)["release"] == "rank/0001"
+        assert http.get("/v1/learning").json()["live"] == "rank/0001"
+
+
+def test_the_documentation_comes_from_here(http: httpx2.Client) -> None:
+    page = http.get("/docs")
+    assert "http" not in page.text.replace("http-equiv", "")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert http.get("/docs/files/swagger-ui-bundle.js").status_code == 200
+    schemes = http.get("/openapi.json").json()["components"]["securitySchemes"]
+    assert schemes["HTTPBearer"]["scheme"] == "bearer"
+    assert http.head("/").status_code == 200
+
+
 def test_a_slow_client_is_sent_away(fitted: Recommender) -> None:
     with client(fitted, settings=ServiceSettings(body_seconds=0.3)) as http:
         host, port = str(http.base_url.host), http.base_url.port
@@ -335,6 +443,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again(fitted: Recommender) -> No
 def test_another_sites_page_is_refused(fitted: Recommender) -> None:
     with client(fitted, hosts=frozenset({"127.0.0.1"})) as http:
         asked(http, "/v1/recommend", ANN, 403, headers={"Origin": "https://elsewhere.example"})
+        asked(http, "/v1/recommend", ANN, 403, headers={"Origin": "http://127.0.0.1:1"})
         asked(http, "/v1/recommend", ANN, 421, headers={"Host": "elsewhere.example"})
         asked(http, "/v1/recommend", ANN, headers={"Origin": str(http.base_url).rstrip("/")})
 
@@ -370,7 +479,7 @@ def test_the_log_has_neither_ids_nor_words(http: httpx2.Client, caplog: pytest.L
     said(http, "my secret wish")
     http.get("/v1/users/secret-user")
     lines = [record.getMessage() for record in caplog.records if record.name == "llmrec.access"]
-    assert [json.loads(line)["route"] for line in lines] == ["/v1/chat", "/v1/users/{user_id:path}"]
+    assert [json.loads(line)["route"] for line in lines] == ["/v1/chat", "/v1/users/{user_id}"]
     assert not any("secret" in line for line in lines)
 
 

@@ -55,6 +55,28 @@ def test_strangers_with_the_same_words_have_conversations_of_their_own(api: open
     assert one["conversation_id"] != other["conversation_id"]
 
 
+def test_strangers_who_said_and_heard_the_same_are_not_mixed(api: openai.OpenAI) -> None:
+    words = [user("only kitchen things")]
+    replies = [api.chat.completions.create(model="llmrec", messages=words) for _ in range(2)]  # type: ignore[arg-type]
+    said = [
+        *words,
+        {"role": "assistant", "content": replies[0].choices[0].message.content or ""},
+        user("hide the first one"),
+    ]
+    third = api.chat.completions.create(model="llmrec", messages=said)  # type: ignore[arg-type]
+    own = (third.model_extra or {})["llmrec"]["conversation_id"]
+    assert own not in {(one.model_extra or {})["llmrec"]["conversation_id"] for one in replies}
+
+
+def test_a_user_named_in_the_metadata_goes_on(api: openai.OpenAI) -> None:
+    for name in ("m1", "m2"):
+        words = [user("only kitchen things")]
+        for said in ("more", "more"):
+            given = api.chat.completions.create(model="llmrec", messages=words, metadata={"user_id": name})  # type: ignore[arg-type]
+            assert (given.model_extra or {})["llmrec"]["user_id"] == name
+            words += [{"role": "assistant", "content": given.choices[0].message.content or ""}, user(said)]
+
+
 def test_a_release_is_named_in_the_model(api: openai.OpenAI, fitted: Recommender) -> None:
     fitted.fit()
     got = api.chat.completions.create(model="llmrec@rank/0001", messages=[user("recommend something")], user="ann")  # type: ignore[arg-type, list-item]

@@ -76,7 +76,6 @@ def test_who_finds_the_line_full_is_told_how_long_it_lasts() -> None:
         free.set()
         done = await asyncio.gather(*first)
         assert work.present == 0
-        assert work.refused == 2
         return done, [one for one in refused if isinstance(one, OverloadedError)]
 
     done, refused = asyncio.run(crowd())
@@ -99,7 +98,7 @@ def test_what_holds_the_workspace_is_told_and_forgotten(fitted: Recommender) -> 
     with workspace.locked("retrain"):
         assert workspace.running() == "retrain"
     assert workspace.running() is None
-    (workspace.root / ".running").write_text(json.dumps({"purpose": "fit", "pid": 2**22 + 1}))
+    (workspace.root / ".running").write_text(json.dumps({"purpose": "fit"}))
     assert workspace.running() is None, "a process that was killed runs nothing"
 
 

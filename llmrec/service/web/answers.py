@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from llmrec.recommender import Recommender
 from llmrec.records import Event
 from llmrec.service.web.bodies import EventBody, EventsBody, ExplainBody, RankBody, RecommendBody
 from llmrec.service.web.problems import REFUSALS
@@ -26,29 +26,29 @@ def routes(served: Served) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["answers"], responses=REFUSALS)
 
     @router.post("/recommend")
-    async def recommend(body: RecommendBody) -> JSONResponse:
+    async def recommend(body: RecommendBody, request: Request) -> JSONResponse:
         """The best items for a user, best first; `score` is in log-odds and is the sum of `parts`."""
         asked = body.model_dump(exclude={"release"})
         rec = await _answering(served, body.release)
-        answer = await served.work.answer(partial(rec.recommend, **asked))
+        answer = await served.work.answer(partial(rec.recommend, **asked), request.is_disconnected)
         if answer.fallback:
             served.metrics.fallbacks.inc()
         return JSONResponse(answer.to_dict(), headers={"X-Release": str(answer.release)})
 
     @router.post("/rank")
-    async def rank(body: RankBody) -> JSONResponse:
+    async def rank(body: RankBody, request: Request) -> JSONResponse:
         """The given items, best first."""
         asked = body.model_dump(exclude={"release"})
         rec = await _answering(served, body.release)
-        ranked = await served.work.answer(partial(rec.rank, **asked))
+        ranked = await served.work.answer(partial(rec.rank, **asked), request.is_disconnected)
         return JSONResponse({"items": [one.to_dict() for one in ranked]})
 
     @router.post("/explain")
-    async def explain(body: ExplainBody) -> JSONResponse:
+    async def explain(body: ExplainBody, request: Request) -> JSONResponse:
         """Why an item gets its score: the events whose removal lowers it most, and its parts."""
         rec = await _answering(served, body.release)
-        why = partial(rec.explain, body.user_id, body.item_id, context=body.context)
-        return JSONResponse((await served.work.answer(why)).to_dict())
+        why = partial(rec.explain, **body.model_dump(exclude={"release"}))
+        return JSONResponse((await served.work.answer(why, request.is_disconnected)).to_dict())
 
     @router.post("/feedback")
     async def feedback(body: EventBody | EventsBody) -> JSONResponse:
@@ -57,7 +57,7 @@ def routes(served: Served) -> APIRouter:
         Idempotent by `event_id`. It waits for no model, however many requests do.
         """
         given = body.events if isinstance(body, EventsBody) else [body]
-        kept = await served.stored(lambda: served.rec.feedback_many([one.event() for one in given]))
+        kept = await served.taken_in(lambda: served.rec.feedback_many([one.event() for one in given]))
         _count(served, kept)
         told = [{"event_id": event.event_id, "sequence": event.sequence} for event in kept]
         return JSONResponse({"events": told} if isinstance(body, EventsBody) else told[0])
@@ -65,7 +65,7 @@ def routes(served: Served) -> APIRouter:
     return router
 
 
-async def _answering(served: Served, release: str | None) -> Any:
+async def _answering(served: Served, release: str | None) -> Recommender:
     """The recommender that is meant; one that is not loaded yet is loaded in a thread of its own."""
     return served.rec if release is None else await served.work.answer(partial(served.answering, release))
 

@@ -5,24 +5,56 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from llmrec.records import Event
 
-__all__ = ["ChatBody", "EventBody", "EventsBody", "ExplainBody", "RankBody", "RecommendBody", "ThumbBody"]
+__all__ = [
+    "SLASH",
+    "ChatBody",
+    "EventBody",
+    "EventsBody",
+    "ExplainBody",
+    "PathId",
+    "RankBody",
+    "RecommendBody",
+    "ThumbBody",
+]
 
+_MOST = 1_000
+_FEW = 50
 Id = Annotated[StrictStr, Field(min_length=1, max_length=256, examples=["42"])]
+SLASH = "\ue000"
+"""Stands for a slash within an id while a path is taken apart; a character that is nobody's."""
+PathId = Annotated[str, AfterValidator(lambda given: given.replace(SLASH, "/"))]
 Text = Annotated[StrictStr, Field(max_length=100_000)]
 Value = StrictStr | StrictBool | StrictInt | FiniteFloat
 Situation = Annotated[
-    dict[str, Value | list[Value]] | None,
-    Field(description="The situation in words.", examples=[{"season": "winter"}]),
+    dict[Annotated[str, Field(max_length=200)], Value | Annotated[list[Value], Field(max_length=_FEW)]] | None,
+    Field(max_length=_FEW, description="The situation in words.", examples=[{"season": "winter"}]),
 ]
-_MOST = 1_000
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_names(cls, given: Any) -> Any:
+        # Each name that is not known would be an error of its own.
+        if isinstance(given, dict) and len(given) > _FEW:
+            raise ValueError(f"{len(given)} names are more than there are")
+        return given
 
 
 class RecommendBody(_Body):
@@ -33,7 +65,9 @@ class RecommendBody(_Body):
     n: StrictInt = 10
     """How many items, 1 to 1,000."""
     context: Situation = None
-    where: dict[str, Any] | None = Field(None, examples=[{"genres": ["Comedy", "Drama"], "year": {"min": 1990}}])
+    where: dict[str, Any] | None = Field(
+        None, max_length=_FEW, examples=[{"genres": ["Comedy", "Drama"], "year": {"min": 1990}}]
+    )
     """Attribute -> a value, several of which any one is wanted, or a mapping with some of any, not, min, max."""
     llm: StrictBool | None = None
     """Whether the language model ranks; null: as configured."""

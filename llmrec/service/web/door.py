@@ -16,7 +16,7 @@ from llmrec.service.web.keys import Keys
 from llmrec.service.web.problems import RequestRefused
 from llmrec.service.web.work import RateLimit
 
-__all__ = ["Door", "Limits", "is_loopback"]
+__all__ = ["Door", "Limits", "host_of", "is_loopback"]
 
 _OPEN = ("/health/", "/page/", "/docs", "/openapi.json", "/v1/session")
 """What needs no key: it is the same for everybody."""
@@ -58,7 +58,7 @@ class Door:
 
     def needs_key(self) -> bool:
         """Whether a request must have a key."""
-        return self._demands_key or bool(self._keys.all())
+        return self._demands_key or self._keys.demanded()
 
     def caller(self, scope: Scope) -> str | None:
         """Whose key the request has; None: nobody's."""
@@ -99,13 +99,14 @@ class Door:
 
     def _check_host(self, headers: Headers) -> None:
         known = self._limits.hosts
-        name = _host_of(headers.get("host", ""))
+        host = headers.get("host", "").casefold()
+        name = host_of(host)
         if known and name not in known:
             raise RequestRefused(
                 421, "this server goes by another name", hint="name it with `llmrec serve --host-name`"
             )
         origin = headers.get("origin")
-        if origin is not None and _host_of(origin.partition("://")[2]) != name:
+        if origin is not None and origin.partition("://")[2].casefold() != host:
             raise RequestRefused(403, "another site's page asks", hint="call it from a server, or from its own page")
 
     def _check_body(self, method: str, headers: Headers) -> None:
@@ -115,8 +116,9 @@ class Door:
         if length.isdigit() and int(length) > self._limits.body_bytes:
             raise self._too_large()
         kind = headers.get("content-type", "").partition(";")[0].strip().casefold()
+        has_body = length not in ("", "0") or "transfer-encoding" in headers
         # A form of another site's page could send any other kind without being asked first.
-        if kind and kind != "application/json":
+        if has_body and kind != "application/json":
             raise RequestRefused(415, "the body is not JSON", hint="send the header `Content-Type: application/json`")
 
     def _too_large(self) -> RequestRefused:
@@ -161,7 +163,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _host_of(given: str) -> str:
+def host_of(given: str) -> str:
     """A host's name without its port."""
     name = given.rsplit("]", 1)[0] + "]" if given.startswith("[") else given.partition(":")[0]
     return name.casefold()

@@ -10,11 +10,13 @@ import logging
 import time
 import uuid
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmrec.errors import LlmrecError
+from llmrec.service.web.bodies import SLASH
 from llmrec.service.web.door import Door
 from llmrec.service.web.metrics import Metrics
 from llmrec.service.web.problems import answer_of
@@ -33,6 +35,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _LONGEST_ID = 64
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_REFUSED = {401: "key", 429: "rate", 503: "busy"}
 
 
 class Guard:
@@ -56,6 +60,7 @@ class Guard:
             return
         start, status = time.perf_counter(), 500
         scope["request_id"] = _request_id(Headers(scope=scope))
+        scope["path"] = _path_of(scope)
 
         async def sent(message: Message) -> None:
             nonlocal status
@@ -80,10 +85,9 @@ class Guard:
         try:
             self._door.admit(scope)
             await self.app(scope, self._door.bounded(scope, receive), sending)
-        except LlmrecError as error:
-            await answer_of(error, scope["path"], scope["request_id"])(scope, receive, send)
-        except Exception as error:  # a bug: it is logged with its traceback, and its words stay here
-            _logger.exception("request %s failed", scope["request_id"])
+        except Exception as error:
+            if not isinstance(error, LlmrecError):  # a bug: it is logged with its traceback, and its words stay here
+                _logger.exception("request %s failed", scope["request_id"])
             if not began:
                 await answer_of(error, scope["path"], scope["request_id"])(scope, receive, send)
 
@@ -91,19 +95,22 @@ class Guard:
         headers["X-Request-ID"] = scope["request_id"]
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
-        if not scope["path"].startswith("/docs"):  # its page comes from elsewhere
-            headers["Content-Security-Policy"] = _POLICY
+        headers["Content-Security-Policy"] = _POLICY
         if scope["path"].startswith("/v1/"):
             headers.setdefault("Cache-Control", "no-store")
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Keep what the request was, by its kind: ids and words in a path are somebody's."""
         route = getattr(scope.get("route"), "path", "other")
-        self._metrics.requests.labels(route, scope["method"], str(status)).inc()
-        self._metrics.seconds.labels(route, scope["method"]).observe(seconds)
+        # Anybody may make up methods, and each would be a series.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route, method).observe(seconds)
+        if status in _REFUSED:
+            self._metrics.refused.labels(_REFUSED[status]).inc()
         kept: dict[str, Any] = {
             "request_id": scope["request_id"],
-            "method": scope["method"],
+            "method": method,
             "route": route,
             "status": status,
             "milliseconds": round(1000 * seconds, 1),
@@ -117,3 +124,12 @@ def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     plain = given.replace("-", "").isalnum() and given.isascii() and len(given) <= _LONGEST_ID
     return given if plain else uuid.uuid4().hex
+
+
+def _path_of(scope: Scope) -> str:
+    """The path, in which a slash that was written as %2F, part of an id, is no border between parts."""
+    raw = scope.get("raw_path")
+    if not raw or b"%2" not in raw:
+        return str(scope["path"])
+    parts = raw.partition(b"?")[0].decode("latin-1").split("/")
+    return "/".join(unquote(part).replace("/", SLASH) for part in parts)

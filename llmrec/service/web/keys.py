@@ -5,10 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+
+from filelock import FileLock
 
 from llmrec.errors import ConfigError, StoreError
 from llmrec.files import replace_file, writing
@@ -45,6 +49,10 @@ class Keys:
         self._path = path
         self._read: tuple[int, tuple[ApiKey, ...]] | None = None
 
+    def demanded(self) -> bool:
+        """Whether there was ever a key: who removes the last one shuts the door, and does not open it."""
+        return self._path.exists()
+
     def all(self) -> tuple[ApiKey, ...]:
         """Every key.
 
@@ -59,7 +67,8 @@ class Keys:
             try:
                 found = tuple(ApiKey(**one) for one in json.loads(self._path.read_text(encoding="utf-8")))
             except (ValueError, TypeError, OSError) as error:
-                raise StoreError(f"{self._path} is damaged: {error}", hint="delete it and make new keys") from error
+                hint = "write [] into it and make new keys; nobody is let in meanwhile"
+                raise StoreError(f"{self._path} is damaged: {error}", hint=hint) from error
             self._read = (changed, found)
         return self._read[1]
 
@@ -73,11 +82,12 @@ class Keys:
             raise ConfigError(
                 f"{name[:_LONGEST_NAME]!r} is no name for a key", hint="name what uses it: llmrec keys add shop-web"
             )
-        if any(one.name == name for one in self.all()):
-            raise ConfigError(f"there is a key {name!r} already", hint="remove it first, or choose another name")
         key = _PREFIX + secrets.token_urlsafe(32)
         made = ApiKey(name, _hash(key), datetime.now(UTC).isoformat(timespec="seconds"))
-        self._write((*self.all(), made))
+        with self._changing():
+            if any(one.name == name for one in self.all()):
+                raise ConfigError(f"there is a key {name!r} already", hint="remove it first, or choose another name")
+            self._write((*self.all(), made))
         return key
 
     def remove(self, name: str) -> None:
@@ -86,10 +96,11 @@ class Keys:
         Raises:
             ConfigError: There is none of that name.
         """
-        left = tuple(one for one in self.all() if one.name != name)
-        if len(left) == len(self.all()):
-            raise ConfigError(f"there is no key {name!r}", hint="`llmrec keys` lists them")
-        self._write(left)
+        with self._changing():
+            left = tuple(one for one in self.all() if one.name != name)
+            if len(left) == len(self.all()):
+                raise ConfigError(f"there is no key {name!r}", hint="`llmrec keys` lists them")
+            self._write(left)
 
     def owner(self, key: str) -> str | None:
         """Whose key it is; None: nobody's. Every key is compared, however soon one fits."""
@@ -99,10 +110,14 @@ class Keys:
                 found = one.name
         return found
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with writing(self._path.parent), FileLock(self._path.with_name(f".{self._path.name}.lock")):
+            yield
+
     def _write(self, keys: tuple[ApiKey, ...]) -> None:
-        with writing(self._path.parent):
-            replace_file(self._path, json.dumps([asdict(one) for one in keys], indent=2).encode())
-            self._path.chmod(0o600)
+        replace_file(self._path, json.dumps([asdict(one) for one in keys], indent=2).encode(), mode=0o600)
+        self._read = None
 
 
 def _hash(key: str) -> str:

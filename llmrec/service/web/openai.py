@@ -7,12 +7,12 @@ must be said again. `metadata={"conversation_id": ...}` is always right.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -24,9 +24,9 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmrec.chat import Chat, Reply
-from llmrec.service.web.problems import REFUSALS, RequestRefused
+from llmrec.service.web.problems import REFUSALS, RequestRefused, openai_error, problem_of
 from llmrec.service.web.served import Served
-from llmrec.service.web.talk import begun, finished, pieces
+from llmrec.service.web.talk import BEAT, begun, finished, pieces, place_in
 
 __all__ = ["routes"]
 
@@ -65,7 +65,12 @@ class _Completion(BaseModel):
     messages: Annotated[list[_Message], Field(min_length=1, max_length=2_000)]
     stream: bool | None = False
     user: Annotated[str, Field(max_length=256)] | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose history counts, where it is said."""
+        return self.user or (self.metadata or {}).get("user_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +83,15 @@ class _Memory:
     """Conversations by what was said in them, the latest ones."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[str, _Known | None] = OrderedDict()
 
     def find(self, who: str, said: Sequence[str]) -> _Known | None:
         return self._known.get(_digest(who, said))
 
     def keep(self, who: str, said: Sequence[str], known: _Known) -> None:
-        self._known[_digest(who, said)] = known
+        key = _digest(who, said)
+        # Strangers may have said the same and heard the same: then nobody can tell whose it is.
+        self._known[key] = known if self._known.get(key, known) == known else None
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
@@ -108,16 +115,20 @@ def routes(served: Served) -> APIRouter:
 
         What is not text (the list, the explanation) is in the field `llmrec` of the answer.
         """
-        who = body.user or f"guest of {request.scope.get('caller')}"
+        who = body.user_id or f"guest of {request.scope.get('caller')}"
         said, last = _said(body.messages)
         talk = await _talk(served, body, memory.find(who, said))
-        place = AsyncExitStack()
-        await place.enter_async_context(served.work.admitted())
-        reply = await served.kept(finished(served, talk, last, place))
-        memory.keep(who, [*said, last, reply.text], _Known(talk.user_id, talk.conversation_id))
+        place = await place_in(served)
+
+        async def turn() -> Reply:
+            reply = await finished(served, talk, last, place)
+            memory.keep(who, [*said, last, reply.text], _Known(talk.user_id, talk.conversation_id))
+            return reply
+
+        task = served.kept(turn())
         if body.stream:
-            return StreamingResponse(_chunks(body.model, talk, reply), media_type="text/event-stream")
-        return JSONResponse(_completion(body.model, talk, reply))
+            return StreamingResponse(_chunks(body.model, talk, task), media_type="text/event-stream")
+        return JSONResponse(_completion(body.model, talk, await task))
 
     return router
 
@@ -125,7 +136,7 @@ def routes(served: Served) -> APIRouter:
 async def _talk(served: Served, body: _Completion, known: _Known | None) -> Chat:
     given = body.metadata or {}
     conversation_id = given.get("conversation_id") or (known.conversation_id if known else uuid.uuid4().hex)
-    user_id = body.user or given.get("user_id") or (known.user_id if known else f"guest-{uuid.uuid4().hex[:12]}")
+    user_id = body.user_id or (known.user_id if known else f"guest-{uuid.uuid4().hex[:12]}")
     name, _, version = body.model.partition("@")
     if name != _MODEL:
         raise RequestRefused(404, f"there is no model {body.model!r}", hint="GET /v1/models lists them")
@@ -164,7 +175,7 @@ def _completion(model: str, talk: Chat, reply: Reply) -> dict[str, Any]:
     return {**_head("chat.completion", model), "choices": [choice], "llmrec": _own(talk, reply)}
 
 
-async def _chunks(model: str, talk: Chat, reply: Reply) -> AsyncIterator[bytes]:
+async def _chunks(model: str, talk: Chat, turn: asyncio.Task[Reply]) -> AsyncIterator[bytes]:
     head = _head("chat.completion.chunk", model)
 
     def chunk(delta: dict[str, str], end: str | None = None, **more: Any) -> bytes:
@@ -172,6 +183,12 @@ async def _chunks(model: str, talk: Chat, reply: Reply) -> AsyncIterator[bytes]:
         return format_sse_event(data_str=json.dumps({**head, "choices": [choice], **more}, ensure_ascii=False))
 
     yield chunk({"role": "assistant", "content": ""})
+    while not (await asyncio.wait({turn}, timeout=BEAT))[0]:
+        yield format_sse_event(comment="working")
+    if turn.exception() is not None:
+        yield format_sse_event(data_str=json.dumps(openai_error(problem_of(turn.exception())[0])))  # type: ignore[arg-type]
+        return
+    reply = turn.result()
     for piece in pieces(reply.text):
         yield chunk({"content": piece})
     yield chunk({}, "stop", llmrec=_own(talk, reply))

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from llmrec.data.turns import Turn
 from llmrec.records import Event, Item
+from llmrec.service.web.bodies import PathId
 from llmrec.service.web.problems import REFUSALS, RequestRefused
 from llmrec.service.web.served import Served
 from llmrec.service.web.talk import begun
@@ -29,7 +30,6 @@ def routes(served: Served) -> APIRouter:
     _add_people(router, served)
     _add_conversations(router, served)
     _add_items(router, served)
-    _add_user(router, served)
     return router
 
 
@@ -44,15 +44,20 @@ def _add_people(router: APIRouter, served: Served) -> None:
         told = [{"user_id": one.user_id, "attributes": dict(one.about)} for one in known if one is not None]
         return JSONResponse({"users": told, "total": total})
 
-    @router.get("/users/{user_id:path}/profile", tags=["users"])
-    async def profile(user_id: str, conversation_id: str | None = None) -> JSONResponse:
+    @router.get("/users/{user_id}", tags=["users"])
+    async def user(user_id: PathId) -> JSONResponse:
+        """What is stored of a user, newest events first; of somebody unknown nothing is."""
+        return JSONResponse(await served.stored(partial(_user, served, user_id)))
+
+    @router.get("/users/{user_id}/profile", tags=["users"])
+    async def profile(user_id: PathId, conversation_id: str | None = None) -> JSONResponse:
         """What is known of a user in words, each line with the events that it rests on."""
         talk = await served.stored(partial(begun, rec, user_id, conversation_id))
         lines = await served.work.answer(talk.profile)
         return JSONResponse({"lines": [line.to_dict() for line in lines]})
 
-    @router.delete("/users/{user_id:path}/events/{event_id:path}", tags=["users"])
-    async def take_back(user_id: str, event_id: str) -> JSONResponse:
+    @router.delete("/users/{user_id}/events/{event_id}", tags=["users"])
+    async def take_back(user_id: PathId, event_id: PathId) -> JSONResponse:
         """Take an event back, as the user wishes; it acts on the next request."""
         gone = await served.stored(partial(rec.take_back, user_id, [event_id]))
         if not gone:
@@ -60,32 +65,27 @@ def _add_people(router: APIRouter, served: Served) -> None:
             raise RequestRefused(404, f"the user has no event {event_id!r}", hint=hint)
         return JSONResponse({"deleted": gone})
 
-    @router.delete("/users/{user_id:path}/constraints/{index}", tags=["users"])
-    async def lift(user_id: str, index: int, conversation_id: Annotated[str, Query(max_length=256)]) -> JSONResponse:
-        """Let go of something the user asked for in a conversation."""
+    @router.delete("/users/{user_id}/constraints", tags=["users"])
+    async def lift(
+        user_id: PathId, conversation_id: Annotated[str, Query(max_length=256)], text: Words
+    ) -> JSONResponse:
+        """Let go of something the user asked for in a conversation, named by its words."""
         talk = await served.stored(partial(begun, rec, user_id, conversation_id))
-        return JSONResponse({"constraints": list(await served.stored(partial(talk.lift, index)))})
-
-
-def _add_user(router: APIRouter, served: Served) -> None:
-    # The last one, because ids may hold slashes, and so what stands behind an id in the other paths.
-
-    @router.get("/users/{user_id:path}", tags=["users"])
-    async def user(user_id: str) -> JSONResponse:
-        """What is stored of a user, newest events first; of somebody unknown nothing is."""
-        return JSONResponse(await served.stored(partial(_user, served, user_id)))
+        async with served.turn(talk.user_id, talk.conversation_id):
+            left = await served.work.answer(partial(talk.lift, text))
+        return JSONResponse({"constraints": list(left)})
 
 
 def _add_conversations(router: APIRouter, served: Served) -> None:
     turns = served.rec.store.turns
 
-    @router.get("/users/{user_id:path}/conversations", tags=["conversation"])
-    async def conversations(user_id: str) -> JSONResponse:
+    @router.get("/users/{user_id}/conversations", tags=["conversation"])
+    async def conversations(user_id: PathId) -> JSONResponse:
         """A user's conversations, the newest first."""
         return JSONResponse({"conversations": _conversations(await served.stored(partial(turns.of, user_id)))})
 
-    @router.get("/users/{user_id:path}/conversations/{conversation_id:path}", tags=["conversation"])
-    async def conversation(user_id: str, conversation_id: str) -> JSONResponse:
+    @router.get("/users/{user_id}/conversations/{conversation_id}", tags=["conversation"])
+    async def conversation(user_id: PathId, conversation_id: PathId) -> JSONResponse:
         """What was said, and what holds since."""
         talk = await served.stored(partial(begun, served.rec, user_id, conversation_id))
         said = await served.stored(partial(turns.of, user_id, conversation_id))
@@ -96,13 +96,13 @@ def _add_conversations(router: APIRouter, served: Served) -> None:
         told = {"conversation_id": conversation_id, "turns": [_turn(one) for one in said]}
         return JSONResponse({**told, "constraints": list(constraints)})
 
-    @router.delete("/users/{user_id:path}/conversations", tags=["conversation"])
-    async def delete_all(user_id: str) -> JSONResponse:
+    @router.delete("/users/{user_id}/conversations", tags=["conversation"])
+    async def delete_all(user_id: PathId) -> JSONResponse:
         """Delete what was said in all of a user's conversations; what was done because of it stays."""
         return JSONResponse({"deleted": await served.stored(partial(turns.delete, user_id))})
 
-    @router.delete("/users/{user_id:path}/conversations/{conversation_id:path}", tags=["conversation"])
-    async def delete(user_id: str, conversation_id: str) -> JSONResponse:
+    @router.delete("/users/{user_id}/conversations/{conversation_id}", tags=["conversation"])
+    async def delete(user_id: PathId, conversation_id: PathId) -> JSONResponse:
         """Delete what was said in one of a user's conversations."""
         return JSONResponse({"deleted": await served.stored(partial(turns.delete, user_id, conversation_id))})
 
@@ -116,13 +116,13 @@ def _add_items(router: APIRouter, served: Served) -> None:
         found, total = await served.work.answer(partial(rec.find_items, query, limit))
         return JSONResponse({"items": [_item(one) for one in found], "total": total})
 
-    @router.get("/items/{item_id:path}", tags=["items"])
-    async def item(item_id: str) -> JSONResponse:
+    @router.get("/items/{item_id}", tags=["items"])
+    async def item(item_id: PathId) -> JSONResponse:
         """One item."""
         return JSONResponse(_item(await served.stored(partial(rec.store.item, item_id))))
 
 
-def _user(served: Served, user_id: str) -> dict[str, Any]:
+def _user(served: Served, user_id: PathId) -> dict[str, Any]:
     store = served.rec.store
     known = store.user(user_id)
     events = store.events(user_id, limit=_HISTORY)

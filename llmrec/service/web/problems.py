@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,8 +22,6 @@ from llmrec.errors import (
     LlmrecError,
     NotFittedError,
     OverloadedError,
-    ReleaseError,
-    StoreError,
     UnknownItemError,
 )
 
@@ -35,11 +34,10 @@ _STATUS: tuple[tuple[type[LlmrecError], int], ...] = (
     (NotFittedError, 503),
     (OverloadedError, 503),
     (BusyError, 503),
-    (StoreError, 503),
-    (ReleaseError, 404),
     (DataError, 422),
     (ConfigError, 422),
 )
+"""What is not here is the server's own trouble: a database, a model, a damaged release."""
 _TITLES = {
     400: "The request cannot be read",
     401: "A key is needed",
@@ -62,6 +60,8 @@ _HINTS = {
     500: "please report it, with the request id",
 }
 _BUSY_SECONDS = 5.0
+_MOST_ERRORS = 20
+_logger = logging.getLogger(__name__)
 
 
 class RequestRefused(LlmrecError):  # noqa: N818 - as ImportRefused
@@ -108,6 +108,12 @@ def problem_of(error: BaseException) -> tuple[Problem, float | None]:
         detail = "something went wrong that should not have"
         return Problem(title=_TITLES[500], status=500, detail=detail, hint=_HINTS[500]), None
     status = error.status if isinstance(error, RequestRefused) else _status_of(error)
+    if status is None:
+        # Its words may tell of paths and addresses; they are for who runs the server.
+        _logger.error("a request could not be answered: %s (%s)", error, error.hint)
+        hint = "ask again later; whoever runs the server finds the reason in its log"
+        told = Problem(title=_TITLES[503], status=503, detail="the server has trouble of its own", hint=hint)
+        return told, _BUSY_SECONDS
     if isinstance(error, RequestRefused | OverloadedError):
         wait = error.retry_after
     else:
@@ -115,8 +121,14 @@ def problem_of(error: BaseException) -> tuple[Problem, float | None]:
     return Problem(title=_TITLES.get(status, "Refused"), status=status, detail=str(error), hint=error.hint), wait
 
 
-def _status_of(error: LlmrecError) -> int:
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+def _status_of(error: LlmrecError) -> int | None:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+
+
+def openai_error(problem: Problem) -> dict[str, Any]:
+    """A problem in the form that OpenAI's clients read."""
+    told = f"{problem.detail}. Next step: {problem.hint}"
+    return {"error": {"message": told, "type": problem.title, "code": None, "param": None}}
 
 
 def response_of(problem: Problem, wait: float | None = None, *, request_id: str | None, plain: bool = True) -> Response:
@@ -133,8 +145,7 @@ def response_of(problem: Problem, wait: float | None = None, *, request_id: str 
         headers["WWW-Authenticate"] = "Bearer"
     body: dict[str, Any] = problem.model_copy(update={"request_id": request_id}).model_dump(exclude_none=True)
     if not plain:
-        told = f"{problem.detail}. Next step: {problem.hint}"
-        body = {"error": {"message": told, "type": problem.title, "code": None, "param": None}}
+        body = openai_error(problem)
     kind = "application/problem+json" if plain else "application/json"
     return JSONResponse(body, problem.status, headers, media_type=kind)
 
@@ -154,7 +165,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        places = [_place(one) for one in error.errors()]
+        places = [_place(one) for one in error.errors()[:_MOST_ERRORS]]
         first = places[0] if places else {"place": "the request", "message": "it cannot be read"}
         problem = Problem(
             title=_TITLES[422],
@@ -173,7 +184,8 @@ def add_handlers(app: FastAPI) -> None:
         hint = _HINTS.get(error.status_code, "correct the request; GET /docs shows what is expected")
         title = _TITLES.get(error.status_code, "Refused")
         problem = Problem(title=title, status=error.status_code, detail=str(error.detail), hint=hint)
-        answer = response_of(problem, request_id=_id_of(request))
+        plain = not request.url.path.startswith("/v1/chat/completions")
+        answer = response_of(problem, request_id=_id_of(request), plain=plain)
         answer.headers.update(error.headers or {})
         return answer
 

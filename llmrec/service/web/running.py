@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -51,6 +52,7 @@ def health_routes(served: Served) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/health/live")
+    @router.head("/health/live", include_in_schema=False)
     async def live() -> JSONResponse:
         """The process answers."""
         return JSONResponse({"status": "ok"})
@@ -59,7 +61,7 @@ def health_routes(served: Served) -> APIRouter:
     async def ready(request: Request) -> Response:
         """It can recommend: the database is there, and a release and its models are loaded."""
         try:
-            release = await served.stored(served.rec.ready)
+            release = await to_thread.run_sync(served.rec.ready)
         except LlmrecError as error:
             problem = Problem(title="Not ready", status=503, detail=str(error), hint=error.hint)
             return response_of(problem, 5, request_id=request.scope.get("request_id"))
@@ -69,10 +71,9 @@ def health_routes(served: Served) -> APIRouter:
     async def metrics() -> Response:
         """Counters and gauges for Prometheus."""
         served.metrics.present.set(served.work.present)
-        live = await served.stored(lambda: served.rec.store.alias("rank"))
         served.metrics.live.clear()
-        if live is not None:
-            served.metrics.live.labels(live).set(1)
+        with suppress(LlmrecError):
+            served.metrics.live.labels(await to_thread.run_sync(served.rec.version)).set(1)
         return Response(served.metrics.text(), media_type=served.metrics.content_type)
 
     return router
@@ -94,27 +95,35 @@ def told(release: Release, live: str | None, forgotten: datetime | None) -> dict
 
 def _releases(served: Served) -> list[dict[str, Any]]:
     rec = served.rec
-    live, forgotten = rec.store.alias("rank"), rec.store.last_forgotten()
+    live, forgotten = _live(served), rec.store.last_forgotten()
     return [told(release, live, forgotten) for release in rec.releases.list()]
 
 
 def _learning(served: Served) -> dict[str, Any]:
     rec = served.rec
-    releases, live = rec.releases.list(), rec.store.alias("rank")
+    releases, live = rec.releases.list(), _live(served)
     champion = next((one for one in releases if one.version == live), None)
     reports = {one.version: _report(served, one) for one in releases}
     judged = [one for one in releases if reports[one.version] is not None]
     rival = next((one for one in reversed(judged) if one.version != live), None)
-    last = served.rec.store.last_sequence()
+    last, doing = rec.store.last_sequence(), rec.workspace.running()
     return {
         "live": live,
         "events": rec.store.counts()["events"],
         "waiting": max(0, last - champion.learnt_until) if champion else last,
         "last_retrain": _when(served, judged[-1]) if judged else None,
-        "running": rec.workspace.running(),
+        "running": doing is not None,
+        "doing": doing,
         "champion": {**_summary(champion), "curve": _curve(champion)} if champion else None,
         "challenger": _challenger(rival, reports[rival.version] or {}) if rival else None,
     }
+
+
+def _live(served: Served) -> str | None:
+    """What answers; another one may be meant that cannot be loaded."""
+    with suppress(LlmrecError):
+        return served.rec.version()
+    return None
 
 
 def _challenger(release: Release, report: Mapping[str, Any]) -> dict[str, Any]:

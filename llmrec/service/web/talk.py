@@ -16,14 +16,14 @@ from fastapi.sse import format_sse_event
 
 from llmrec.chat import Chat, Reply
 from llmrec.recommender import Recommender
-from llmrec.service.web.bodies import ChatBody, ThumbBody
+from llmrec.service.web.bodies import ChatBody, PathId, ThumbBody
 from llmrec.service.web.problems import REFUSALS, RequestRefused, problem_of
 from llmrec.service.web.served import Served
 
-__all__ = ["begun", "finished", "pieces", "routes", "told"]
+__all__ = ["BEAT", "begun", "finished", "pieces", "place_in", "routes", "told"]
 
 _WORDS = re.compile(r"\S+\s*|\s+")
-_BEAT = 1.0
+BEAT = 1.0
 """Seconds after which a listener hears that it is being worked on."""
 
 
@@ -43,17 +43,15 @@ def routes(served: Served) -> APIRouter:
             pinned = await served.work.answer(partial(served.answering, body.release))
             talk = pinned.chat(talk.user_id, talk.conversation_id, n=body.n)
         if not body.stream:
-            reply = await served.work.answer(partial(talk.send, body.message))
-            return JSONResponse(told(talk, reply))
+            place = await place_in(served)
+            return JSONResponse(told(talk, await served.kept(finished(served, talk, body.message, place))))
         # Who cannot be answered now is told so by the status, before a stream begins.
-        place = AsyncExitStack()
-        await place.enter_async_context(served.work.admitted())
-        turn = served.kept(finished(served, talk, body.message, place))
+        turn = served.kept(finished(served, talk, body.message, await place_in(served)))
         stream = _events(talk, turn, request.scope.get("request_id"))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     @router.post("/{conversation_id}/turns/{turn}/thumb")
-    async def thumb(conversation_id: str, turn: int, body: ThumbBody) -> JSONResponse:
+    async def thumb(conversation_id: PathId, turn: int, body: ThumbBody) -> JSONResponse:
         """What the user thinks of a reply; a later retraining learns from it."""
         talk = await served.stored(partial(begun, served.rec, body.user_id, conversation_id))
         await served.stored(partial(talk.thumb, turn, body.up))
@@ -89,11 +87,18 @@ def pieces(text: str) -> list[str]:
     return _WORDS.findall(text)
 
 
+async def place_in(served: Served) -> AsyncExitStack:
+    """A place in the line, to be given up by who closes it."""
+    place = AsyncExitStack()
+    await place.enter_async_context(served.work.admitted())
+    return place
+
+
 async def _events(talk: Chat, turn: asyncio.Task[Reply], request_id: str | None) -> AsyncIterator[bytes]:
     """The stream of one turn, which is finished and kept also where nobody listens any more."""
     yield _event("start", {"conversation_id": talk.conversation_id})
     seconds = 0
-    while not (await asyncio.wait({turn}, timeout=_BEAT))[0]:
+    while not (await asyncio.wait({turn}, timeout=BEAT))[0]:
         seconds += 1
         yield _event("working", {"seconds": seconds})
     error = turn.exception()
@@ -110,7 +115,7 @@ async def _events(talk: Chat, turn: asyncio.Task[Reply], request_id: str | None)
 
 async def finished(served: Served, talk: Chat, message: str, place: AsyncExitStack) -> Reply:
     """A turn, whose place in the line is given up at its end."""
-    async with place:
+    async with place, served.turn(talk.user_id, talk.conversation_id):
         return await served.work.run(partial(talk.send, message))
 
 

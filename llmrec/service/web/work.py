@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
 from llmrec.errors import OverloadedError
+from llmrec.service.web.problems import RequestRefused
 
-__all__ = ["RateLimit", "Work"]
+__all__ = ["Gone", "RateLimit", "Work"]
 
 Result = TypeVar("Result")
+Gone = Callable[[], Awaitable[bool]]
 
 _MOST_CALLERS = 10_000
 _SMOOTHING = 0.1
@@ -32,12 +34,12 @@ class Work:
 
     Attributes:
         present: How many there are now, those that wait included.
-        refused: How many were sent away.
     """
 
     def __init__(self, at_once: int, queue: int) -> None:
-        self.present = self.refused = 0
+        self.present = 0
         self._limiter = CapacityLimiter(at_once)
+        self._threads = CapacityLimiter(at_once)
         self._at_once = at_once
         self._most = at_once + queue
         self._seconds = 1.0
@@ -50,7 +52,6 @@ class Work:
             OverloadedError: The line is full.
         """
         if self.present >= self._most:
-            self.refused += 1
             raise OverloadedError(
                 f"{self.present} requests are being answered or wait already",
                 hint="ask again after the seconds that Retry-After says; feedback is taken meanwhile",
@@ -62,25 +63,36 @@ class Work:
         finally:
             self.present -= 1
 
-    async def run(self, function: Callable[[], Result]) -> Result:
-        """Run something in a thread, when its turn comes."""
+    async def run(self, function: Callable[[], Result], gone: Gone | None = None) -> Result:
+        """Run something in a thread, when its turn comes.
+
+        Args:
+            function: What to run.
+            gone: Tells, when the turn comes, whether nobody waits for it any more.
+
+        Raises:
+            RequestRefused: Nobody does.
+        """
 
         def timed() -> tuple[Result, float]:
             start = time.perf_counter()
             return function(), time.perf_counter() - start
 
-        result, seconds = await to_thread.run_sync(timed, limiter=self._limiter)
+        async with self._limiter:
+            if gone is not None and await gone():
+                raise RequestRefused(408, "whoever asked has gone", hint="ask again")
+            result, seconds = await to_thread.run_sync(timed, limiter=self._threads)
         self._seconds += _SMOOTHING * (seconds - self._seconds)
         return result
 
-    async def answer(self, function: Callable[[], Result]) -> Result:
-        """Run something as soon as there is a place.
+    async def answer(self, function: Callable[[], Result], gone: Gone | None = None) -> Result:
+        """Run something as soon as there is a place; see `run`.
 
         Raises:
             OverloadedError: The line is full.
         """
         async with self.admitted():
-            return await self.run(function)
+            return await self.run(function, gone)
 
 
 class RateLimit:
