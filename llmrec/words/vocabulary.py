@@ -19,6 +19,7 @@ from rapidfuzz import fuzz, process
 
 from llmrec.models import Encoder
 from llmrec.records import Item
+from llmrec.words.negation import is_wanted
 from llmrec.words.numbers import Bound, find_bounds, find_places, find_stars
 from llmrec.words.spans import Span, Token, tokens_of
 
@@ -43,12 +44,9 @@ _CUES = {"like", "about", "seen", "watched", "read", "liked", "loved", "hated", 
          "unhide", "remove", "drop", "rate", "for", "than", "or", "vs", "versus", "above", "below", "under", "over",
          "as", "to", "of", "recommend", "suggest", "see", "in", "is", "are", "was", "why", "not", "and", "skipped",
          "no", "does", "did", "pick"}  # fmt: skip
-_NEGATIONS = {"no", "not", "without", "nothing", "exclude", "except", "but", "never", "dont", "don't", "hate", "avoid",
-              "out", "stop", "less", "fewer", "isn't", "doesn't", "nor", "skip", "hates", "dislike",
-              "drop"}  # fmt: skip
-_ONLY = {("nothing", "but"), ("nothing", "except"), ("not", "only"), ("why", "not"), ("none", "but")}
-"""Pairs of words that negate nothing."""
-_AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
+_SURE_CUES = {"like", "seen", "watched", "liked", "loved", "hated", "enjoyed", "finished", "hide", "unhide", "rate",
+              "than", "vs", "versus", "why"}  # fmt: skip
+"""Words before a title even where it is made of words of every day: “more like home alone”."""
 _ALL_BUT = {"anything", "everything", "nothing", "all", "any"}
 _ENDS = {",", ";", ".", "!", "?", "and", "but", "then"}
 _FEW_WORDS = 2
@@ -143,7 +141,11 @@ class Vocabulary:
     def _signed(tokens: Sequence[Token], span: Span) -> Span:
         """A stretch of years may be unwanted as a whole: “nothing from the seventies”."""
         bound = span.what
-        if not isinstance(bound, Bound) or None in (bound.least, bound.most) or _is_wanted(tokens, span.start):
+        if (
+            not isinstance(bound, Bound)
+            or None in (bound.least, bound.most)
+            or is_wanted(tokens, span.start, span.stop)
+        ):
             return span
         return replace(span, what=replace(bound, wanted=False))
 
@@ -177,7 +179,7 @@ class Vocabulary:
 
     def _exact(self, tokens: Sequence[Token], span: Span, shown: Sequence[str]) -> str | None:
         words = [token.word for token in tokens[span.start : span.stop]]
-        if not words[0].isalnum() or not words[-1].isalnum():
+        if not words[0][0].isalnum() or not words[-1][0].isalnum():
             return None
         name = _plain(" ".join(words))
         item_ids = self._titles.get(name)
@@ -198,9 +200,10 @@ class Vocabulary:
             return True
         content = [token.word for token in words if token.word not in _ARTICLES and token.word.isalnum()]
         written = span.start > 0 and all(token.capital for token in words if token.word not in _ARTICLES)
-        if all(word in self.ordinary for word in content):
-            return written and not all(token.capital for token in tokens if token.word.isalpha())
         before = tokens[span.start - 1].word if span.start else ""
+        if all(word in self.ordinary for word in content):
+            loud = all(token.capital for token in tokens if token.word.isalpha())
+            return (written and not loud) or (len(content) > 1 and before in _SURE_CUES)
         alone = len(content) == 1 and len(words) == 1
         return not alone or written or span.start == 0 or before in _CUES or before in _ARTICLES
 
@@ -225,7 +228,7 @@ class Vocabulary:
     def _may_be_title(self, words: Sequence[str]) -> bool:
         edges = (words[0], words[-1])
         return (
-            all(word.isalnum() and word not in self.ordinary for word in edges)
+            all(word[0].isalnum() and word not in self.ordinary for word in edges)
             and sum(map(len, words)) > 2 * _BLANDEST
             and not (len(words) <= _FEW_WORDS and any(self._is_value(word) for word in words))
         )
@@ -262,7 +265,7 @@ class Vocabulary:
                     _singular(_plain(" ".join(token.word for token in tokens[start : start + length])))
                 )
                 if named and self._is_value_here(tokens, span, named[1]):
-                    found.append(Span(start, start + length, Named(*named, wanted=_is_wanted(tokens, start))))
+                    found.append(self._valued(tokens, span, named))
         return found + self._near_values(tokens, [*taken, *found])
 
     def _is_value_here(self, tokens: Sequence[Token], span: Span, value: str) -> bool:
@@ -314,27 +317,8 @@ class Vocabulary:
         return found
 
     def _valued(self, tokens: Sequence[Token], span: Span, named: tuple[str, str]) -> Span:
-        return Span(span.start, span.stop, Named(*named, wanted=_is_wanted(tokens, span.start)))
-
-
-def _is_wanted(tokens: Sequence[Token], start: int) -> bool:
-    """Whether the nearest word before that says so does."""
-    for place in range(start - 1, max(-1, start - 7), -1):
-        token, before = tokens[place], tokens[place - 1].word if place else ""
-        if token.word in ",;.!?":
-            return True
-        if (before, token.word) in _ONLY:
-            return True
-        if token.word in _NEGATIONS:
-            return False
-        if token.word in _AFFIRMATIONS and (before, token.word) not in _ONLY and not _is_negated(tokens, token):
-            return True
-    return True
-
-
-def _is_negated(tokens: Sequence[Token], token: Token) -> bool:
-    place = tokens.index(token)
-    return any(one.word in _NEGATIONS - {"but"} for one in tokens[max(0, place - 2) : place])
+        wanted = is_wanted(tokens, span.start, span.stop)
+        return Span(span.start, span.stop, Named(*named, wanted=wanted))
 
 
 def _plain(title: str) -> str:
@@ -356,11 +340,19 @@ def _clauses(text: str, tokens: Sequence[Token], found: Sequence[Span]) -> tuple
         and Span(place, place + 1).free(found)
         and 0 < place < len(tokens) - 1
         and not (token.word == "but" and tokens[place - 1].word in _ALL_BUT)
+        and not _joins(tokens, place, found)
     ]
     starts = [0, *(place + 1 for place in ends)]
     stops = [*ends, len(tokens)]
     cut = [text[tokens[one].start : tokens[two - 1].stop] for one, two in zip(starts, stops, strict=True) if one < two]
     return tuple(part.strip() for part in cut if any(letter.isalnum() for letter in part))
+
+
+def _joins(tokens: Sequence[Token], place: int, found: Sequence[Span]) -> bool:
+    """Whether an “and” stands between two names of a kind: “how do Heat and Casino compare” is one clause."""
+    after = place + 2 if tokens[place + 1].word in _ARTICLES else place + 1
+    before = {one.mask for one in found if one.stop == place}
+    return tokens[place].word == "and" and bool(before & {one.mask for one in found if one.start in (place + 1, after)})
 
 
 def _masked(tokens: Sequence[Token], found: Sequence[Span]) -> str:
