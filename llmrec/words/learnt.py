@@ -18,6 +18,8 @@ __all__ = ["learnt_before"]
 
 _FEW = 1_000
 """So many sentences or fewer are learnt again each time."""
+_KEPT = 4
+"""Files: whoever changes the examples leaves old ones behind."""
 _log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
@@ -45,6 +47,8 @@ def learnt_before(told: Sequence[object], learn: Callable[[], tuple[Floats, Floa
         written = io.BytesIO()
         np.savez(written, vectors=vectors.astype(np.float32), weights=weights)
         replace_file(path, written.getvalue())
+        for old in sorted(path.parent.glob("*.npz"), key=lambda one: one.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
     except OSError as error:
         _log.warning("what was learnt of sentences is not kept: %s", error)
     return vectors, weights

@@ -19,7 +19,9 @@ _ONLY = {("nothing", "but"), ("nothing", "except"), ("not", "only"), ("why", "no
 """Pairs of words that negate nothing."""
 _AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
 _THING = r"(?:films?|movies?|books?|games?|songs?|music|recipes?|ones?|stuff|things?|items?)"
-_REFUSED = re.compile(rf"(?:{_THING} )?(?:out|away|off|isn't|aren't|(?:is|are) (?:not|out)|can go|no thanks)\b")
+_REFUSED = re.compile(
+    rf"(?:{_THING} )?(?:out(?! there)|away|off|isn't|aren't|(?:is|are) (?:not|out)|can go|no thanks)\b"
+)
 """What says after a value that it is not wanted: “leave horror out”, “horror is not for me”."""
 
 

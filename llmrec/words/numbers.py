@@ -85,8 +85,8 @@ def _rank(words: Sequence[str], place: int) -> int | None:
         return int(written[1])
     if word in ("last", "bottom") and (before in ("the", "this", "that") or after == "one"):
         return -1
-    if word in ("top", "topmost") and (after == "one" or before == "the"):
-        return 1
+    if word in ("top", "topmost") and (after == "one" or (before == "the" and not after.isdecimal())):
+        return None if words[place - 2 : place - 1] in (["at"], ["on"]) and place > 1 else 1
     counted = before in ("number", "nr", "#") or _is_counted(words, place)
     return _number(word) if counted else None
 
@@ -131,8 +131,11 @@ def _is_counted(words: Sequence[str], place: int) -> bool:
 _STARS = re.compile(
     r"\b(?<!\. )(?:(?P<n>[0-5](?: \. \d)?|one|two|three|four|five)\s+(?:stars?|points?)"
     r"|(?P<of>[0-5](?: \. \d)?|one|two|three|four|five) (?:out of|/|of) (?:5|five)"
-    r"|rate .{1,60}? (?P<last>[1-5])(?=$| [.!,]))\b"
+    r"|(?:rate .{1,60}?|(?:gets|deserves) an?|(?:give|gave) (?!me\b).{1,60}? an?) (?P<last>[1-5])(?=$| [.!,]))\b"
 )
+
+
+_RATE = ("rate", "gets", "deserves", "give", "gave")
 
 
 def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
@@ -144,7 +147,7 @@ def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
 
     spans = _matches(_STARS, tokens, rated)
     # Of “rate Vertigo 3” the number alone is the rating.
-    narrowed = [Span(one.stop - 1, one.stop, one.what) if tokens[one.start].word == "rate" else one for one in spans]
+    narrowed = [Span(one.stop - 1, one.stop, one.what) if tokens[one.start].word in _RATE else one for one in spans]
     return [one for one in narrowed if one.free(taken)][:1]
 
 

@@ -19,6 +19,7 @@ from rapidfuzz import fuzz, process
 
 from llmrec.models import Encoder
 from llmrec.records import Item
+from llmrec.words.clauses import ARTICLES, clauses_of, masked
 from llmrec.words.negation import is_wanted
 from llmrec.words.numbers import Bound, find_bounds, find_places, find_stars
 from llmrec.words.spans import Span, Token, tokens_of
@@ -39,16 +40,16 @@ _THINGS = frozenset(
      "article", "game", "course", "recipe", "thing", "stuff", "title", "one", "classic", "list"}
 )  # fmt: skip
 """What items are called: no value of theirs, whatever its vector is near to."""
-_ARTICLES = {"the", "a", "an"}
 _CUES = {"like", "about", "seen", "watched", "read", "liked", "loved", "hated", "enjoyed", "finished", "know", "hide",
          "unhide", "remove", "drop", "rate", "for", "than", "or", "vs", "versus", "above", "below", "under", "over",
          "as", "to", "of", "recommend", "suggest", "see", "in", "is", "are", "was", "why", "not", "and", "skipped",
-         "no", "does", "did", "pick"}  # fmt: skip
+         "no", "does", "did", "pick", "wie", "warum", "blende", "comme", "pourquoi", "cache", "como", "oculta",
+         "perch\u00e9", "nascondi"}  # fmt: skip
 _SURE_CUES = {"like", "seen", "watched", "liked", "loved", "hated", "enjoyed", "finished", "hide", "unhide", "rate",
               "than", "vs", "versus", "why"}  # fmt: skip
 """Words before a title even where it is made of words of every day: “more like home alone”."""
-_ALL_BUT = {"anything", "everything", "nothing", "all", "any"}
-_ENDS = {",", ";", ".", "!", "?", "and", "but", "then"}
+_COMPOUND = re.compile(r"-?(?:filme?n?|b\u00fccher|romane?|spiele?|serien?|musik|rezepte?)$")
+"""What German ends in: “Horrorfilme”."""
 _FEW_WORDS = 2
 _NO_VALUES = frozenset({"all", "any", "none", "other", "yes", "no", "more", "less", "like", "one", "the", "it", "that"})
 """Words of every sentence, whatever a catalogue may call so."""
@@ -133,8 +134,8 @@ class Vocabulary:
             tuple(one.what for one in found if isinstance(one.what, Named)),
             tuple(one.what for one in found if isinstance(one.what, Bound)),
             stars,
-            _masked(tokens, found),
-            _clauses(text, tokens, found),
+            masked(tokens, found),
+            clauses_of(text, tokens, found),
         )
 
     @staticmethod
@@ -185,7 +186,7 @@ class Vocabulary:
         item_ids = self._titles.get(name)
         if _singular(name) in self._values and not tokens[span.start].capital:
             return None  # “war films” are no wish for “The War”
-        if not item_ids or (len(words) > 1 and words[0] in _ARTICLES and _plain(" ".join(words[1:])) == ""):
+        if not item_ids or (len(words) > 1 and words[0] in ARTICLES and _plain(" ".join(words[1:])) == ""):
             return None
         on_list = next((item_id for item_id in shown if item_id in item_ids), None)
         common = all(word in self.ordinary for word in words)
@@ -198,14 +199,14 @@ class Vocabulary:
         words = tokens[span.start : span.stop]
         if span.quoted(tokens):
             return True
-        content = [token.word for token in words if token.word not in _ARTICLES and token.word.isalnum()]
-        written = span.start > 0 and all(token.capital for token in words if token.word not in _ARTICLES)
+        content = [token.word for token in words if token.word not in ARTICLES and token.word.isalnum()]
+        written = span.start > 0 and all(token.capital for token in words if token.word not in ARTICLES)
         before = tokens[span.start - 1].word if span.start else ""
         if all(word in self.ordinary for word in content):
             loud = all(token.capital for token in tokens if token.word.isalpha())
             return (written and not loud) or (len(content) > 1 and before in _SURE_CUES)
         alone = len(content) == 1 and len(words) == 1
-        return not alone or written or span.start == 0 or before in _CUES or before in _ARTICLES
+        return not alone or written or span.start == 0 or before in _CUES or before in ARTICLES
 
     def _alike(self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str]) -> list[Span]:
         """The one title that some words come nearest to."""
@@ -293,9 +294,10 @@ class Vocabulary:
         others: list[Span] = []
         for place in places:
             word = _singular(tokens[place].word)
+            compound = _COMPOUND.sub("", tokens[place].word)
             near = process.extractOne(word, self._values.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE - 2)
-            if near is not None:
-                found.append(self._valued(tokens, Span(place, place + 1), self._values[near[0]]))
+            if named := self._values.get(compound if near is None else near[0]):
+                found.append(self._valued(tokens, Span(place, place + 1), named))
             else:
                 others.append(Span(place, place + 1))
         return found + self._meant(tokens, others)
@@ -323,42 +325,10 @@ class Vocabulary:
 
 def _plain(title: str) -> str:
     words = re.findall(r"\w+", title.casefold().replace("'", "").replace("\u2019", ""))
-    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ARTICLES else words)
 
 
 def _singular(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def _clauses(text: str, tokens: Sequence[Token], found: Sequence[Span]) -> tuple[str, ...]:
-    ends = [
-        place
-        for place, token in enumerate(tokens)
-        if token.word in _ENDS
-        and Span(place, place + 1).free(found)
-        and 0 < place < len(tokens) - 1
-        and not (token.word == "but" and tokens[place - 1].word in _ALL_BUT)
-        and not _joins(tokens, place, found)
-    ]
-    starts = [0, *(place + 1 for place in ends)]
-    stops = [*ends, len(tokens)]
-    cut = [text[tokens[one].start : tokens[two - 1].stop] for one, two in zip(starts, stops, strict=True) if one < two]
-    return tuple(part.strip() for part in cut if any(letter.isalnum() for letter in part))
-
-
-def _joins(tokens: Sequence[Token], place: int, found: Sequence[Span]) -> bool:
-    """Whether an “and” stands between two names of a kind: “how do Heat and Casino compare” is one clause."""
-    after = place + 2 if tokens[place + 1].word in _ARTICLES else place + 1
-    before = {one.mask for one in found if one.stop == place}
-    return tokens[place].word == "and" and bool(before & {one.mask for one in found if one.start in (place + 1, after)})
-
-
-def _masked(tokens: Sequence[Token], found: Sequence[Span]) -> str:
-    words, place = [], 0
-    for span in [*found, Span(len(tokens), len(tokens))]:
-        words += [token.word for token in tokens[place : span.start]]
-        words += [span.mask] if span.stop > span.start else []
-        place = span.stop
-    return " ".join(words)
