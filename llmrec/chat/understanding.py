@@ -16,7 +16,8 @@ _SURE = 0.3
 """By so much the first intent of a clause leads where it means something on its own."""
 _ALONE = 0.5
 """So much a word that is a clause alone needs: “undo” is a wish, “sorry” is not."""
-_GREETING_WORDS = 3
+_MOST_CLAUSES = 10
+"""Whoever says more tells a story, and is heard as a whole."""
 _LIKENESS = re.compile(
     r"\b(?:like|similar|sim\w*ar\w*|resembl\w+|style|kind|vibe|mood|lines|direction|stuff|comparable|close)\b"
 )
@@ -59,21 +60,31 @@ class Understanding:
             text: The utterance.
             shown: The items on the list that the user looks at.
         """
-        clauses = self.vocabulary.read(text, shown).clauses
-        (whole, _), *parts = self._heard([text, *(clauses if len(clauses) > 1 else ())], shown)
+        read = self.vocabulary.read(text, shown)
+        clauses = read.clauses if 1 < len(read.clauses) <= _MOST_CLAUSES else ()
+        apart = [(clause, self.vocabulary.read(clause, shown)) for clause in clauses]
+        (whole, _), *heard = self._heard([(text, read), *apart])
+        parts = [part for part in heard if not _is_greeting(*part)]
         while len(parts) > 1 and not all(sure for _, sure in parts):
-            parts = self._heard(_joined([(wish.text, sure) for wish, sure in parts]), shown)
-        several = [wish for wish, _ in parts if not _is_greeting(wish)]
-        return several if several and _are_apart(several) else [whole]
+            # The first that is not sure belongs to the one before it, or to the next.
+            place = max(1, [sure for _, sure in parts].index(False))
+            joined = ", ".join(wish.text for wish, _ in parts[place - 1 : place + 1])
+            parts[place - 1 : place + 1] = self._heard([(joined, self.vocabulary.read(joined, shown))])
+        several = [wish for wish, _ in parts if wish.intent != "help"]  # “if I may ask”
+        greeted = len(parts) == 1 and parts[0][1] and len(heard) > 1
+        return several if several and (greeted or _are_apart(several)) else [whole]
 
-    def _heard(self, texts: Sequence[str], shown: Sequence[str]) -> list[tuple[Wish, bool]]:
+    def _heard(self, read: Sequence[tuple[str, Mentions]]) -> list[tuple[Wish, bool]]:
         """What each text wants, and whether it says so surely."""
-        mentions = [self.vocabulary.read(text, shown) for text in texts]
-        best = self.intents.best([one.masked for one in mentions])
+        best = self.intents.best([mentions.masked for _, mentions in read])
         return [
-            (Wish(_with_sign(intent, one), one, text), lead >= _least_lead(one))
-            for text, one, (intent, lead) in zip(texts, mentions, best, strict=True)
+            (Wish(_with_sign(intent, mentions), mentions, text), lead >= _least_lead(mentions))
+            for (text, mentions), (intent, lead) in zip(read, best, strict=True)
         ]
+
+
+def _is_greeting(wish: Wish, sure: bool) -> bool:
+    return sure and wish.intent == "help"
 
 
 def _least_lead(mentions: Mentions) -> float:
@@ -83,13 +94,6 @@ def _least_lead(mentions: Mentions) -> float:
     return inf if not said else _ALONE if len(words) == 1 else _SURE
 
 
-def _joined(clauses: Sequence[tuple[str, bool]]) -> list[str]:
-    """The clauses, the first that is not sure joined with the one before it, or with the next."""
-    texts = [text for text, _ in clauses]
-    place = max(1, [sure for _, sure in clauses].index(False))
-    return [*texts[: place - 1], f"{texts[place - 1]}, {texts[place]}", *texts[place + 1 :]]
-
-
 def _are_apart(wishes: Sequence[Wish]) -> bool:
     """Whether they are several wishes, not one in several words."""
     intents = {one.intent for one in wishes}
@@ -97,6 +101,8 @@ def _are_apart(wishes: Sequence[Wish]) -> bool:
         return False  # “that's wrong, I don't like horror” corrects what is known
     if intents == {"why", "why_not"} and not all(one.mentions.subjects for one in wishes):
         return False  # “you left out Heat, why” is one question
+    if intents in ({"more_like", "recommend"}, {"compare", "recommend"}):
+        return False  # “if I liked Heat, what else would I like”
     if intents == {"more_like", "filter"} and not wishes[-1].mentions.subjects:
         return False  # “something like it but newer” is one wish
     if "comment" in intents and not any(one.mentions.subjects for one in wishes if one.intent == "comment"):
@@ -104,10 +110,6 @@ def _are_apart(wishes: Sequence[Wish]) -> bool:
     if len(intents) > 1:
         return True
     return wishes[0].intent == "comment" and all(one.mentions.subjects for one in wishes) and len(wishes) > 1
-
-
-def _is_greeting(wish: Wish) -> bool:
-    return wish.intent == "help" and len(wish.text.split()) <= _GREETING_WORDS
 
 
 def _with_sign(intent: Intent, mentions: Mentions) -> Intent:
