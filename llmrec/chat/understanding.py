@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from llmrec.chat.intents import Intent, IntentModel
 from llmrec.words.vocabulary import Mentions, Vocabulary
 
 __all__ = ["Understanding", "Wish"]
 
-_SURE = 0.16
-"""By so much the first intent of a clause leads where the clause is taken apart from the others."""
-_WHOLE = 0.6
-"""An utterance whose first intent leads by so much is one wish, however many clauses it has."""
-_GREETING_WORDS = 3
+_SURE = 0.3
+"""By so much the first intent of a clause leads where it means something on its own."""
+_ALONE = 0.5
+"""So much a word that is a clause alone needs: “undo” is a wish, “sorry” is not."""
+_MOST_CLAUSES = 10
+"""Whoever says more tells a story, and is heard as a whole."""
 _LIKENESS = re.compile(
     r"\b(?:like|similar|sim\w*ar\w*|resembl\w+|style|kind|vibe|mood|lines|direction|stuff|comparable|close)\b"
 )
@@ -58,25 +60,49 @@ class Understanding:
             text: The utterance.
             shown: The items on the list that the user looks at.
         """
-        whole = self.vocabulary.read(text, shown)
-        parts = [self.vocabulary.read(clause, shown) for clause in whole.clauses] if len(whole.clauses) > 1 else []
-        (intent, whole_lead), *of_parts = self.intents.best([one.masked for one in (whole, *parts)])
-        found = [
-            Wish(_with_sign(part_intent, mentions), mentions, clause) if lead >= _SURE else None
-            for (part_intent, lead), mentions, clause in zip(of_parts, parts, whole.clauses, strict=False)
+        read = self.vocabulary.read(text, shown)
+        clauses = read.clauses if 1 < len(read.clauses) <= _MOST_CLAUSES else ()
+        apart = [(clause, self.vocabulary.read(clause, shown)) for clause in clauses]
+        (whole, _), *heard = self._heard([(text, read), *apart])
+        parts = [part for part in heard if not _is_greeting(*part)]
+        while len(parts) > 1 and not all(sure for _, sure in parts):
+            # The first that is not sure belongs to the one before it, or to the next.
+            place = max(1, [sure for _, sure in parts].index(False))
+            joined = ", ".join(wish.text for wish, _ in parts[place - 1 : place + 1])
+            parts[place - 1 : place + 1] = self._heard([(joined, self.vocabulary.read(joined, shown))])
+        several = [wish for wish, _ in parts if wish.intent != "help"]  # “if I may ask”
+        greeted = len(parts) == 1 and parts[0][1] and len(heard) > 1
+        return several if several and (greeted or _are_apart(several)) else [whole]
+
+    def _heard(self, read: Sequence[tuple[str, Mentions]]) -> list[tuple[Wish, bool]]:
+        """What each text wants, and whether it says so surely."""
+        best = self.intents.best([mentions.masked for _, mentions in read])
+        return [
+            (Wish(_with_sign(intent, mentions), mentions, text), lead >= _least_lead(mentions))
+            for (text, mentions), (intent, lead) in zip(read, best, strict=True)
         ]
-        several = [one for one in found if one is None or not _is_greeting(one)]
-        sure = [one for one in several if one is not None]
-        if whole_lead < _WHOLE and sure and len(sure) == len(several) and _are_apart(sure):
-            return sure
-        return [Wish(_with_sign(intent, whole), whole, text)]
+
+
+def _is_greeting(wish: Wish, sure: bool) -> bool:
+    return sure and wish.intent == "help"
+
+
+def _least_lead(mentions: Mentions) -> float:
+    """By so much the first intent of a clause must lead: a name alone wants nothing yet."""
+    words = [word for word in mentions.masked.split() if word[0].isalnum()]
+    said = [word for word in words if word != "Title"]
+    return inf if not said else _ALONE if len(words) == 1 else _SURE
 
 
 def _are_apart(wishes: Sequence[Wish]) -> bool:
     """Whether they are several wishes, not one in several words."""
     intents = {one.intent for one in wishes}
-    if "other" in intents or intents in ({"why", "why_not"}, {"profile", "filter"}):
+    if "other" in intents or intents == {"profile", "filter"}:
         return False  # “that's wrong, I don't like horror” corrects what is known
+    if intents == {"why", "why_not"} and not all(one.mentions.subjects for one in wishes):
+        return False  # “you left out Heat, why” is one question
+    if intents in ({"more_like", "recommend"}, {"compare", "recommend"}):
+        return False  # “if I liked Heat, what else would I like”
     if intents == {"more_like", "filter"} and not wishes[-1].mentions.subjects:
         return False  # “something like it but newer” is one wish
     if "comment" in intents and not any(one.mentions.subjects for one in wishes if one.intent == "comment"):
@@ -84,10 +110,6 @@ def _are_apart(wishes: Sequence[Wish]) -> bool:
     if len(intents) > 1:
         return True
     return wishes[0].intent == "comment" and all(one.mentions.subjects for one in wishes) and len(wishes) > 1
-
-
-def _is_greeting(wish: Wish) -> bool:
-    return wish.intent == "help" and len(wish.text.split()) <= _GREETING_WORDS
 
 
 def _with_sign(intent: Intent, mentions: Mentions) -> Intent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -66,8 +67,8 @@ class WordsKeeper:
 
     @cached_property
     def _ordinary(self) -> frozenset[str]:
-        """Words of which commands are made."""
+        """Words of which commands are made: what one sentence alone has may be a name."""
         lines = [line for path in self.files("intents.tsv") for line in path.read_text(encoding="utf-8").splitlines()]
         sentences = [line.partition("\t")[2] for line in lines if not line.startswith("#")]
-        words = {word for sentence in sentences for word in re.findall(r"[\w']+", sentence.casefold())}
-        return frozenset(words - {"title", "genre"})
+        said = Counter(word for sentence in sentences for word in set(re.findall(r"[\w']+", sentence.casefold())))
+        return frozenset(word for word, times in said.items() if times > 1 and word not in ("title", "genre"))

@@ -14,6 +14,9 @@ __all__ = ["Bound", "find_bounds", "find_places", "find_stars"]
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
              "eleventh", "twelfth")  # fmt: skip
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_PLACED = ("one", "item", "film", "movie", "book", "place", "product", "title", "entry", "suggestion", "recommendation",
+           "pick", "option", "choice", "result")  # fmt: skip
+"""What a place on a list is followed by."""
 _DECADES = {"twenties": 1920, "thirties": 1930, "forties": 1940, "fifties": 1950, "sixties": 1960, "seventies": 1970,
             "eighties": 1980, "nineties": 1990}  # fmt: skip
 _YEAR = r"(1[89]\d\d|20\d\d)"
@@ -58,37 +61,57 @@ def find_places(tokens: Sequence[Token], taken: Sequence[Span], *, titled: bool 
     found: list[Span] = []
     words = [token.word for token in tokens]
     for place, word in enumerate(words):
-        span = Span(place, place + 1)
-        if not span.free((*taken, *found)):
+        rank = _rank(words, place)
+        if rank is None or not Span(place, place + 1).free((*taken, *found)):
             continue
-        before, after = words[place - 1] if place else "", words[place + 1] if place + 1 < len(words) else ""
-        start = place - 1 if before in ("the", "number", "no", "nr", "#", "item") else place
-        stop = (
-            place + 2
-            if after in ("one", "item", "film", "movie", "book", "place") and word not in _NUMBERS
-            else place + 1
-        )
-        bare = start == place and stop == place + 1
-        if titled and bare and word in _ORDINALS:
+        if word == "first" and words[place + 1 : place + 2] == ["two"]:
+            found += [Span(place, place + 1, 1), Span(place + 1, place + 2, 2)]
             continue
-        if word in _ORDINALS and after == "two" and word == "first":
-            found += [Span(start, place + 1, 1), Span(place + 1, place + 2, 2)]
-        elif word in _ORDINALS:
-            found.append(Span(start, stop, _ORDINALS.index(word) + 1))
-        elif (written := _WRITTEN.fullmatch(word)) and 1 <= int(written[1]) < _MOST_PLACES:
-            found.append(Span(start, stop, int(written[1])))
-        elif (
-            word in ("last", "bottom") and (before in ("the", "this", "that") or after == "one") and after not in _TIMES
-        ):
-            found.append(Span(start, stop, -1))
-        elif word in ("top", "topmost") and (after == "one" or before == "the") and after != "of":
-            found.append(Span(start, stop, 1))
-        elif (number := _number(word)) and (before in ("number", "nr", "#") or _is_counted(words, place)):
-            found.append(Span(start, place + 1, number))
+        span = _with_neighbours(words, place, rank)
+        if not (titled and word in _ORDINALS and span.stop - span.start == 1):
+            found.append(span)
     return found
 
 
-_TIMES = ("change", "step", "week", "night", "time", "year", "month", "filter", "thing", "message", "action")
+def _rank(words: Sequence[str], place: int) -> int | None:
+    """The place on the list that a word means: 1 for the first, -1 for the last."""
+    word = words[place]
+    before, after = _around(words, place)
+    if word in (*_ORDINALS, "last") and (before in _UNCOUNTED or after in _TIMES):
+        return None
+    if word in _ORDINALS:
+        return _ORDINALS.index(word) + 1
+    if (written := _WRITTEN.fullmatch(word)) and 1 <= int(written[1]) < _MOST_PLACES:
+        return int(written[1])
+    if word in ("last", "bottom") and (before in ("the", "this", "that") or after == "one"):
+        return -1
+    if word in ("top", "topmost") and (after == "one" or (before == "the" and not after.isdecimal())):
+        return None if words[place - 2 : place - 1] in (["at"], ["on"]) and place > 1 else 1
+    counted = before in ("number", "nr", "#") or _is_counted(words, place)
+    return _number(word) if counted else None
+
+
+def _around(words: Sequence[str], place: int) -> tuple[str, str]:
+    """The words before and after; of “no. 2” the first is “nr”."""
+    before = words[place - 1] if place else ""
+    if before == "." and place > 1 and words[place - 2] in ("no", "nr"):
+        before = "nr"
+    return before, words[place + 1] if place + 1 < len(words) else ""
+
+
+def _with_neighbours(words: Sequence[str], place: int, rank: int) -> Span:
+    """With the article before and the “one” after it."""
+    before, after = _around(words, place)
+    numbered = words[place].isdecimal() or words[place] in _NUMBERS
+    start = place - (2 if before == "nr" and words[place - 1] == "." else before in _COUNTERS)
+    return Span(start, place + 2 if after in _PLACED and not numbered else place + 1, rank)
+
+
+_COUNTERS = ("the", "number", "no", "nr", "#", "item")
+_UNCOUNTED = ("at", "a", "my")
+"""“At first”, “a second”, “my last one”: no place on the list."""
+_TIMES = ("change", "step", "week", "night", "time", "year", "month", "filter", "thing", "message", "action", "thought",
+          "few", "couple", "days", "weeks", "months", "years", "decade", "decades", "of")  # fmt: skip
 
 
 def _number(word: str) -> int | None:
@@ -108,8 +131,11 @@ def _is_counted(words: Sequence[str], place: int) -> bool:
 _STARS = re.compile(
     r"\b(?<!\. )(?:(?P<n>[0-5](?: \. \d)?|one|two|three|four|five)\s+(?:stars?|points?)"
     r"|(?P<of>[0-5](?: \. \d)?|one|two|three|four|five) (?:out of|/|of) (?:5|five)"
-    r"|rate .{1,60}? (?P<last>[1-5])(?=$| [.!,]))\b"
+    r"|(?:rate .{1,60}?|(?:gets|deserves) an?|(?:give|gave) (?!me\b).{1,60}? an?) (?P<last>[1-5])(?=$| [.!,]))\b"
 )
+
+
+_RATE = ("rate", "gets", "deserves", "give", "gave")
 
 
 def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
@@ -121,18 +147,27 @@ def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
 
     spans = _matches(_STARS, tokens, rated)
     # Of “rate Vertigo 3” the number alone is the rating.
-    narrowed = [Span(one.stop - 1, one.stop, one.what) if tokens[one.start].word == "rate" else one for one in spans]
+    narrowed = [Span(one.stop - 1, one.stop, one.what) if tokens[one.start].word in _RATE else one for one in spans]
     return [one for one in narrowed if one.free(taken)][:1]
 
 
-_NONE = r"(?:nothing|not|none|no \w+|never|isn't) (?:\w+ )?"
-_EARLIER = rf"(?:older than|before|from before|earlier than|until) {_YEAR}"
-_LATER = rf"(?:newer than|after|from after|later than|more recent than) {_YEAR}"
-_UNDER = r"(?:under|below|at most|up to|less than|shorter than|not longer than|cheaper than|max|maximum)"
-_OVER = r"(?:over|above|at least|more than|longer than|min|minimum)"
+_NONE = (
+    r"(?:nothing|not|none|no \w+|no|never|isn't|excluding|exclude|without|skip|avoid|hide|remove|except|leave out"
+    r"|don't (?:want|like|show)|dont (?:want|like|show)) (?:me )?(?:\w+ )?"
+)
+_EARLIER = rf"(?:older than|before|from before|earlier than|until|prior to|pre(?: -)?) {_YEAR}"
+_LATER = rf"(?:newer than|after|from after|later than|more recent than|post(?: -)?) {_YEAR}"
+_MOST = r"under|below|at most|up to|less than|fewer than|shorter than|cheaper than|within|max \.|max|maximum|not over"
+_MORE = r"over|above|more than|longer than|more expensive than"
+_UNDER = rf"(?:{_MOST}|(?:not|no|nothing|none|never) (?:\w+ )?(?:{_MORE}))"
+_OVER = rf"(?:{_MORE}|at least|min \.|min|minimum|(?:not|no|nothing|none|never) (?:\w+ )?(?:under|below|less than))"
 _AMOUNT = r"(\d+(?: \. \d+)?)"
-_MONEY = r"(?:dollars?|euros?|pounds?|bucks|\$|\u20ac|\u00a3)"
-_TIME, _PAGES = r"(?:minutes|minute|min)", r"pages"
+_MONEY = r"(?:dollars?|euros?|pounds?|bucks?|quid|usd|eur|\$|\u20ac|\u00a3)"
+_TIME, _PAGES = r"(?:minutes|minute|mins|min)", r"pages"
+_HOURS = r"(\d+(?: \. \d+)?|an|one|two|three|four) (?:hours?|hrs?|h)"
+_TO = r"(?:and|to|until|-|\u2013)"
+_AT_MOST = r"(?:or (?:less|under|below|cheaper|shorter|fewer)|max|maximum|tops|at most)"
+_AT_LEAST = r"(?:or (?:more|longer|above)|minimum|at least)"
 _SO = r"(?:that|so|too|very|quite so)"
 
 Made = Callable[[float], Bound]
@@ -160,10 +195,19 @@ _NUMBERED: tuple[tuple[str, Made], ...] = (
     (r"(?:the )?(?:19)?([2-9])0 ?'? ?s", lambda tens: _decade(1900 + 10 * tens)),
     (r"(?:the )?20([0-2])0 ?'? ?s", lambda tens: _decade(2000 + 10 * tens)),
     (rf"(?:in|from|of) {_YEAR}", lambda year: Bound("year", year, year)),
+    (rf"{_YEAR} (?:or|and) (?:later|newer|after|younger|onwards?)", _least("year")),
+    (rf"{_YEAR} (?:or|and) (?:earlier|older|before)", _most("year")),
+    (rf"{_AMOUNT} {_MONEY} {_AT_MOST}", _most("price")),
+    (rf"{_MONEY} {_AMOUNT} {_AT_MOST}", _most("price")),
+    (rf"{_AMOUNT} {_MONEY} {_AT_LEAST}", _least("price")),
+    (rf"{_AMOUNT} {_TIME} {_AT_MOST}", _most("minutes")),
+    (rf"{_AMOUNT} {_PAGES} {_AT_MOST}", _most("pages")),
+    (rf"budget (?:of|is) (?:{_MONEY} )?{_AMOUNT}(?: {_MONEY})?", _most("price")),
     (rf"{_UNDER} {_AMOUNT} {_MONEY}", _most("price")),
     (rf"{_UNDER} {_MONEY} {_AMOUNT}", _most("price")),
     (rf"cheaper than {_AMOUNT}", _most("price")),
     (rf"{_OVER} {_AMOUNT} {_MONEY}", _least("price")),
+    (rf"{_OVER} {_MONEY} {_AMOUNT}", _least("price")),
     (rf"{_UNDER} {_AMOUNT} {_TIME}", _most("minutes")),
     (rf"{_OVER} {_AMOUNT} {_TIME}", _least("minutes")),
     (rf"{_UNDER} {_AMOUNT} {_PAGES}", _most("pages")),
@@ -183,8 +227,15 @@ def _compiled(words: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{words})(?!\w)")
 
 
-def _years(match: re.Match[str]) -> tuple[float, float]:
-    return float(match[1]), float(match[2])
+def _stretch(subject: str, match: re.Match[str]) -> Bound:
+    one, two = (float(end.replace(" ", "")) for end in match.groups())
+    return Bound(subject, min(one, two), max(one, two))
+
+
+def _hours(most: bool, match: re.Match[str]) -> Bound:
+    said = "one" if match[1] == "an" else match[1]
+    minutes = 60 * float(_NUMBERS.index(said) + 1 if said in _NUMBERS else said.replace(" ", ""))
+    return Bound("minutes", most=minutes) if most else Bound("minutes", least=minutes)
 
 
 def _numbered(made: Made, match: re.Match[str]) -> Bound:
@@ -195,9 +246,16 @@ def _unnumbered(bound: Bound, _: re.Match[str]) -> Bound:
     return bound
 
 
-_BETWEEN = re.compile(rf"\b(?:between|from) (?:the )?{_YEAR} (?:and|to|until|-) {_YEAR}\b")
 _BOUNDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Bound]], ...] = (
-    (_BETWEEN, lambda match: Bound("year", min(_years(match)), max(_years(match)))),
+    (_compiled(rf"(?:between|from) (?:the )?{_YEAR} {_TO} {_YEAR}"), partial(_stretch, "year")),
+    (_compiled(rf"{_YEAR} (?:to|until|-|\u2013) {_YEAR}"), partial(_stretch, "year")),
+    (_compiled(rf"{_AMOUNT}(?: {_MONEY})? {_TO} {_AMOUNT} {_MONEY}"), partial(_stretch, "price")),
+    (_compiled(rf"{_MONEY} {_AMOUNT} {_TO} (?:{_MONEY} )?{_AMOUNT}"), partial(_stretch, "price")),
+    (_compiled(rf"{_AMOUNT} {_TO} {_AMOUNT} {_TIME}"), partial(_stretch, "minutes")),
+    (_compiled(rf"{_AMOUNT} {_TO} {_AMOUNT} {_PAGES}"), partial(_stretch, "pages")),
+    (_compiled(rf"{_UNDER} {_HOURS}"), partial(_hours, True)),
+    (_compiled(rf"{_OVER} {_HOURS}"), partial(_hours, False)),
+    (_compiled(rf"{_HOURS} {_AT_MOST}"), partial(_hours, True)),
     *((_compiled(words), partial(_numbered, made)) for words, made in _NUMBERED),
     *((_compiled(words), partial(_unnumbered, bound)) for words, bound in _BARE),
 )

@@ -1,9 +1,11 @@
 """Learning from a few sentences: a ridge regression on what they mean and on how they are written.
 
-Two kernels are added: the cosine of the text encoder's vectors, and that of counts of words, pairs of words and short
-strings of letters, which forgives slips of the pen. Solved in closed form, some hundred sentences take a moment.
+Two kernels are added: of the cosine of the text encoder's vectors, and of that of counts of words, pairs of words and
+short strings of letters, which forgives slips of the pen. Solved in closed form.
 
-    f(x) = mean(Y) + K(x, examples) (K + ridge I)^-1 (Y - mean(Y)),    K = a K_meaning + (1 - a) K_letters
+    f(x) = mean(Y) + K(x, examples) (K + ridge I)^-1 (Y - mean(Y)),    K = a k(cos_meaning) + (1 - a) k(cos_letters)
+
+    k(c) = c, or exp(s (c - 1)) with a sharpness s: then near examples count for more than many far ones do
 
 Source: kernel ridge regression, Saunders, Gammerman and Vovk 1998.
 """
@@ -11,6 +13,7 @@ Source: kernel ridge regression, Saunders, Gammerman and Vovk 1998.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from llmrec.models import Encoder
+from llmrec.words.learnt import learnt_before
 
 __all__ = ["SentenceRegression"]
 
@@ -38,6 +42,7 @@ class SentenceRegression:
     Args:
         encoder: Gives the vectors of meaning.
         meaning: Their weight `a` against the letters, 0 to 1.
+        sharpness: `s`; 0 for the cosines themselves.
         vectors: Those of the examples, [examples, dimension].
         letters: Their counts, rows of length one, [examples, strings].
         rarity: String -> its column and what it counts.
@@ -47,6 +52,7 @@ class SentenceRegression:
 
     encoder: Encoder
     meaning: float
+    sharpness: float
     vectors: Floats
     letters: csr_matrix
     rarity: Mapping[str, tuple[int, float]]
@@ -55,31 +61,52 @@ class SentenceRegression:
 
     @classmethod
     def learn(
-        cls, sentences: Sequence[str], targets: Floats, encoder: Encoder, *, meaning: float = 0.5, ridge: float = 0.1
+        cls,
+        sentences: Sequence[str],
+        targets: Floats,
+        encoder: Encoder,
+        *,
+        meaning: float = 0.5,
+        ridge: float = 0.1,
+        sharpness: float = 0.0,
     ) -> SentenceRegression:
         """Learn from sentences and what is to be foretold of each, float64 [sentences, targets]."""
         plain = [_plain(sentence) for sentence in sentences]
         strings = [_strings(text) for text in plain]
         held = Counter(one for of_one in strings for one in of_one)
         rarity = {one: (place, 1 + np.log(len(plain) / held[one])) for place, one in enumerate(sorted(held))}
-        letters = _counts(strings, rarity)
-        vectors = encoder.encode(plain).astype(np.float64)
-        kernel = meaning * vectors @ vectors.T + (1 - meaning) * (letters @ letters.T).toarray()
-        mean = targets.mean(axis=0)
-        weights = np.linalg.solve(kernel + ridge * np.eye(len(kernel)), targets - mean)
-        return cls(encoder, meaning, vectors, letters, rarity, weights, mean)
+        letters, mean = _counts(strings, rarity), targets.mean(axis=0)
+
+        def solve() -> tuple[Floats, Floats]:
+            vectors = encoder.encode(plain).astype(np.float64)
+            kernel = _kernel(vectors @ vectors.T, (letters @ letters.T).toarray(), meaning, sharpness)
+            kernel[np.diag_indices(len(kernel))] += ridge
+            return vectors, np.linalg.solve(kernel, targets - mean)
+
+        told = (*plain, encoder.fingerprint, meaning, ridge, sharpness, targets.tobytes().hex())
+        vectors, weights = learnt_before(told, solve)
+        return cls(encoder, meaning, sharpness, vectors, letters, rarity, weights, mean)
 
     def scores(self, sentences: Sequence[str]) -> Floats:
         """What is foretold of each sentence, float64 [sentences, targets]."""
         plain = [_plain(sentence) for sentence in sentences]
         meant = self.encoder.encode(plain).astype(np.float64) @ self.vectors.T
         written = (_counts([_strings(text) for text in plain], self.rarity) @ self.letters.T).toarray()
-        found: Floats = self.mean + (self.meaning * meant + (1 - self.meaning) * written) @ self.weights
+        found: Floats = self.mean + _kernel(meant, written, self.meaning, self.sharpness) @ self.weights
         return found
 
 
+def _kernel(meant: Floats, written: Floats, meaning: float, sharpness: float) -> Floats:
+    if sharpness:
+        meant, written = np.exp(sharpness * (meant - 1)), np.exp(sharpness * (written - 1))
+    return meaning * meant + (1 - meaning) * written
+
+
 def _plain(sentence: str) -> str:
-    return " ".join(re.findall(r"[\w'?!]+", sentence[:_LONGEST].casefold()))
+    """Words and signs with a blank between, as a masked utterance has them; without accents, which many leave out."""
+    letters = unicodedata.normalize("NFKD", sentence[:_LONGEST].casefold().replace("\u2019", "'"))
+    bare = "".join(one for one in letters if not unicodedata.combining(one))
+    return " ".join(re.findall(r"\w+(?:'\w+)*|[?!]", bare))
 
 
 def _strings(text: str) -> Counter[str]:

@@ -19,6 +19,8 @@ from rapidfuzz import fuzz, process
 
 from llmrec.models import Encoder
 from llmrec.records import Item
+from llmrec.words.clauses import ARTICLES, clauses_of, masked
+from llmrec.words.negation import is_wanted
 from llmrec.words.numbers import Bound, find_bounds, find_places, find_stars
 from llmrec.words.spans import Span, Token, tokens_of
 
@@ -38,19 +40,16 @@ _THINGS = frozenset(
      "article", "game", "course", "recipe", "thing", "stuff", "title", "one", "classic", "list"}
 )  # fmt: skip
 """What items are called: no value of theirs, whatever its vector is near to."""
-_ARTICLES = {"the", "a", "an"}
 _CUES = {"like", "about", "seen", "watched", "read", "liked", "loved", "hated", "enjoyed", "finished", "know", "hide",
          "unhide", "remove", "drop", "rate", "for", "than", "or", "vs", "versus", "above", "below", "under", "over",
          "as", "to", "of", "recommend", "suggest", "see", "in", "is", "are", "was", "why", "not", "and", "skipped",
-         "no", "does", "did", "pick"}  # fmt: skip
-_NEGATIONS = {"no", "not", "without", "nothing", "exclude", "except", "but", "never", "dont", "don't", "hate", "avoid",
-              "out", "stop", "less", "fewer", "isn't", "doesn't", "nor", "skip", "hates", "dislike",
-              "drop"}  # fmt: skip
-_ONLY = {("nothing", "but"), ("nothing", "except"), ("not", "only"), ("why", "not"), ("none", "but")}
-"""Pairs of words that negate nothing."""
-_AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
-_ALL_BUT = {"anything", "everything", "nothing", "all", "any"}
-_ENDS = {",", ";", ".", "!", "?", "and", "but", "then"}
+         "no", "does", "did", "pick", "wie", "warum", "blende", "comme", "pourquoi", "cache", "como", "oculta",
+         "perch\u00e9", "nascondi"}  # fmt: skip
+_SURE_CUES = {"like", "seen", "watched", "liked", "loved", "hated", "enjoyed", "finished", "hide", "unhide", "rate",
+              "than", "vs", "versus", "why"}  # fmt: skip
+"""Words before a title even where it is made of words of every day: “more like home alone”."""
+_COMPOUND = re.compile(r"-?(?:filme?n?|b\u00fccher|romane?|spiele?|serien?|musik|rezepte?)$")
+"""What German ends in: “Horrorfilme”."""
 _FEW_WORDS = 2
 _NO_VALUES = frozenset({"all", "any", "none", "other", "yes", "no", "more", "less", "like", "one", "the", "it", "that"})
 """Words of every sentence, whatever a catalogue may call so."""
@@ -135,15 +134,19 @@ class Vocabulary:
             tuple(one.what for one in found if isinstance(one.what, Named)),
             tuple(one.what for one in found if isinstance(one.what, Bound)),
             stars,
-            _masked(tokens, found),
-            _clauses(text, tokens, found),
+            masked(tokens, found),
+            clauses_of(text, tokens, found),
         )
 
     @staticmethod
     def _signed(tokens: Sequence[Token], span: Span) -> Span:
         """A stretch of years may be unwanted as a whole: “nothing from the seventies”."""
         bound = span.what
-        if not isinstance(bound, Bound) or None in (bound.least, bound.most) or _is_wanted(tokens, span.start):
+        if (
+            not isinstance(bound, Bound)
+            or None in (bound.least, bound.most)
+            or is_wanted(tokens, span.start, span.stop)
+        ):
             return span
         return replace(span, what=replace(bound, wanted=False))
 
@@ -177,13 +180,13 @@ class Vocabulary:
 
     def _exact(self, tokens: Sequence[Token], span: Span, shown: Sequence[str]) -> str | None:
         words = [token.word for token in tokens[span.start : span.stop]]
-        if not words[0].isalnum() or not words[-1].isalnum():
+        if not words[0][0].isalnum() or not words[-1][0].isalnum():
             return None
         name = _plain(" ".join(words))
         item_ids = self._titles.get(name)
         if _singular(name) in self._values and not tokens[span.start].capital:
             return None  # “war films” are no wish for “The War”
-        if not item_ids or (len(words) > 1 and words[0] in _ARTICLES and _plain(" ".join(words[1:])) == ""):
+        if not item_ids or (len(words) > 1 and words[0] in ARTICLES and _plain(" ".join(words[1:])) == ""):
             return None
         on_list = next((item_id for item_id in shown if item_id in item_ids), None)
         common = all(word in self.ordinary for word in words)
@@ -196,13 +199,14 @@ class Vocabulary:
         words = tokens[span.start : span.stop]
         if span.quoted(tokens):
             return True
-        content = [token.word for token in words if token.word not in _ARTICLES and token.word.isalnum()]
-        written = span.start > 0 and all(token.capital for token in words if token.word not in _ARTICLES)
-        if all(word in self.ordinary for word in content):
-            return written and not all(token.capital for token in tokens if token.word.isalpha())
+        content = [token.word for token in words if token.word not in ARTICLES and token.word.isalnum()]
+        written = span.start > 0 and all(token.capital for token in words if token.word not in ARTICLES)
         before = tokens[span.start - 1].word if span.start else ""
+        if all(word in self.ordinary for word in content):
+            loud = all(token.capital for token in tokens if token.word.isalpha())
+            return (written and not loud) or (len(content) > 1 and before in _SURE_CUES)
         alone = len(content) == 1 and len(words) == 1
-        return not alone or written or span.start == 0 or before in _CUES or before in _ARTICLES
+        return not alone or written or span.start == 0 or before in _CUES or before in ARTICLES
 
     def _alike(self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str]) -> list[Span]:
         """The one title that some words come nearest to."""
@@ -225,7 +229,7 @@ class Vocabulary:
     def _may_be_title(self, words: Sequence[str]) -> bool:
         edges = (words[0], words[-1])
         return (
-            all(word.isalnum() and word not in self.ordinary for word in edges)
+            all(word[0].isalnum() and word not in self.ordinary for word in edges)
             and sum(map(len, words)) > 2 * _BLANDEST
             and not (len(words) <= _FEW_WORDS and any(self._is_value(word) for word in words))
         )
@@ -262,7 +266,7 @@ class Vocabulary:
                     _singular(_plain(" ".join(token.word for token in tokens[start : start + length])))
                 )
                 if named and self._is_value_here(tokens, span, named[1]):
-                    found.append(Span(start, start + length, Named(*named, wanted=_is_wanted(tokens, start))))
+                    found.append(self._valued(tokens, span, named))
         return found + self._near_values(tokens, [*taken, *found])
 
     def _is_value_here(self, tokens: Sequence[Token], span: Span, value: str) -> bool:
@@ -290,9 +294,10 @@ class Vocabulary:
         others: list[Span] = []
         for place in places:
             word = _singular(tokens[place].word)
+            compound = _COMPOUND.sub("", tokens[place].word)
             near = process.extractOne(word, self._values.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE - 2)
-            if near is not None:
-                found.append(self._valued(tokens, Span(place, place + 1), self._values[near[0]]))
+            if named := self._values.get(compound if near is None else near[0]):
+                found.append(self._valued(tokens, Span(place, place + 1), named))
             else:
                 others.append(Span(place, place + 1))
         return found + self._meant(tokens, others)
@@ -314,59 +319,16 @@ class Vocabulary:
         return found
 
     def _valued(self, tokens: Sequence[Token], span: Span, named: tuple[str, str]) -> Span:
-        return Span(span.start, span.stop, Named(*named, wanted=_is_wanted(tokens, span.start)))
-
-
-def _is_wanted(tokens: Sequence[Token], start: int) -> bool:
-    """Whether the nearest word before that says so does."""
-    for place in range(start - 1, max(-1, start - 7), -1):
-        token, before = tokens[place], tokens[place - 1].word if place else ""
-        if token.word in ",;.!?":
-            return True
-        if (before, token.word) in _ONLY:
-            return True
-        if token.word in _NEGATIONS:
-            return False
-        if token.word in _AFFIRMATIONS and (before, token.word) not in _ONLY and not _is_negated(tokens, token):
-            return True
-    return True
-
-
-def _is_negated(tokens: Sequence[Token], token: Token) -> bool:
-    place = tokens.index(token)
-    return any(one.word in _NEGATIONS - {"but"} for one in tokens[max(0, place - 2) : place])
+        wanted = is_wanted(tokens, span.start, span.stop)
+        return Span(span.start, span.stop, Named(*named, wanted=wanted))
 
 
 def _plain(title: str) -> str:
     words = re.findall(r"\w+", title.casefold().replace("'", "").replace("\u2019", ""))
-    return " ".join(words[1:] if len(words) > 1 and words[0] in _ARTICLES else words)
+    return " ".join(words[1:] if len(words) > 1 and words[0] in ARTICLES else words)
 
 
 def _singular(word: str) -> str:
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def _clauses(text: str, tokens: Sequence[Token], found: Sequence[Span]) -> tuple[str, ...]:
-    ends = [
-        place
-        for place, token in enumerate(tokens)
-        if token.word in _ENDS
-        and Span(place, place + 1).free(found)
-        and 0 < place < len(tokens) - 1
-        and not (token.word == "but" and tokens[place - 1].word in _ALL_BUT)
-    ]
-    starts = [0, *(place + 1 for place in ends)]
-    stops = [*ends, len(tokens)]
-    cut = [text[tokens[one].start : tokens[two - 1].stop] for one, two in zip(starts, stops, strict=True) if one < two]
-    return tuple(part.strip() for part in cut if any(letter.isalnum() for letter in part))
-
-
-def _masked(tokens: Sequence[Token], found: Sequence[Span]) -> str:
-    words, place = [], 0
-    for span in [*found, Span(len(tokens), len(tokens))]:
-        words += [token.word for token in tokens[place : span.start]]
-        words += [span.mask] if span.stop > span.start else []
-        place = span.stop
-    return " ".join(words)

@@ -1,7 +1,9 @@
 """Whether utterances are understood.
 
-`utterances.tsv` was written before the classifier, which was then mended on it. `untouched.tsv` was written by somebody
-else, who saw neither the examples nor the code, and nobody looked at its sentences while these were written.
+`utterances.tsv` was written before the classifier, which was then mended on it. `fresh.tsv` is the half, drawn by lot,
+of sentences with slips, slang and some in German, French, Spanish and Italian, that nothing was mended on.
+`untouched.tsv` was written by somebody else, who saw neither the examples nor the code, and nobody looked at its
+sentences while these were written.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Utterance:
 def utterances(name: str) -> Iterator[Utterance]:
     for line in Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines():
         intents, text, *slots = line.split("\t")
-        told = tuple(re.split(r" (?=\w+=)", slots[0])) if slots else None
+        told = tuple(filter(None, re.split(r" (?=\w+=)", slots[0]))) if slots else None
         yield Utterance(tuple(dict.fromkeys(intents.split("+"))), text, told)
 
 
@@ -51,7 +53,7 @@ def plain(slots: tuple[str, ...] | list[str]) -> list[str]:
     return sorted(one.replace("title=The ", "title=").replace(", The", "") for one in slots)
 
 
-@pytest.mark.parametrize(("name", "least"), [("utterances.tsv", 0.98), ("untouched.tsv", 0.91)])
+@pytest.mark.parametrize(("name", "least"), [("utterances.tsv", 0.98), ("fresh.tsv", 0.94), ("untouched.tsv", 0.91)])
 def test_utterances_are_understood(films: Recommender, name: str, least: float) -> None:
     asked = list(utterances(name))
     understanding = films._understanding()[1]
@@ -68,11 +70,27 @@ def test_utterances_are_understood(films: Recommender, name: str, least: float) 
     assert sum(found) >= (least + 0.01) * len(found)
 
 
+@pytest.mark.parametrize(
+    ("said", "intents"),
+    [
+        ("I loved Alien! What else is like it?", ["comment", "more_like"]),
+        ("how do Heat and Casino compare", ["compare"]),
+        ("Contact?? why", ["why"]),
+        ("why is Alien there and why not Aliens", ["why", "why_not"]),
+        ("if I liked Heat, what else would I like", ["more_like"]),
+        ("hello! sorry, only comedies", ["filter"]),
+        ("bitte keine Horrorfilme", ["filter"]),
+    ],
+)
+def test_an_utterance_is_one_wish_or_several(films: Recommender, said: str, intents: list[str]) -> None:
+    assert [wish.intent for wish in films._understanding()[1].wishes(said)] == intents
+
+
 def test_no_sentence_of_the_test_is_an_example() -> None:
     learnt = {sentence.casefold() for _, sentence in read_examples(Path(__file__).parents[2] / "prompts/intents.tsv")}
-    tests = [*utterances("utterances.tsv"), *utterances("untouched.tsv")]
-    assert len(tests) >= 450
-    assert len(learnt) >= 900
+    tests = [*utterances("utterances.tsv"), *utterances("fresh.tsv"), *utterances("untouched.tsv")]
+    assert len(tests) >= 650
+    assert len(learnt) >= 4_000
     # Of very short ones there are few: “help”, “undo”.
     assert not [one.text for one in tests if len(one.text) > 25 and one.text.casefold() in learnt]
 

@@ -16,6 +16,7 @@ ITEMS = {
         Item("3", "War of the Worlds", attributes={"kind": ("Sci-Fi", "War"), "year": 1953}),
         Item("4", "The War", attributes={"kind": ("Drama", "War"), "year": 1994}),
         Item("5", "Dumb & Dumber", attributes={"kind": ("Comedy",), "year": 1994}),
+        Item("6", "Schindler's List", attributes={"kind": ("Drama", "War"), "year": 1993}),
     )
 }
 WORDS = Vocabulary(ITEMS, None, frozenset({"something", "big", "show", "me", "why", "the", "first", "more", "like"}))
@@ -38,6 +39,13 @@ WORDS = Vocabulary(ITEMS, None, frozenset({"something", "big", "show", "me", "wh
         ("hide the 2nd one", (2,)),
         ("the 99th one", (99,)),
         ("is the first better than The War", (1, "4")),
+        ("where is Schindler's List", ("6",)),
+        ("explain no. 2", (2,)),
+        ("could you elaborate on the third suggestion", (3,)),
+        ("cancel my last one", ()),
+        ("at first I wait a second", ()),
+        ("anything from the last few years", ()),
+        ("show me the top 5", ()),
     ],
 )
 def test_items_and_places_are_found(said: str, subjects: tuple[str | int, ...]) -> None:
@@ -45,8 +53,8 @@ def test_items_and_places_are_found(said: str, subjects: tuple[str | int, ...]) 
 
 
 def test_of_two_items_of_one_title_the_one_on_the_list_is_meant() -> None:
-    items = {**ITEMS, "6": Item("6", "Big Sleep", attributes={"year": 1978})}
-    assert Vocabulary(items).read("why the big sleep", shown=["3", "6"]).subjects == ("6",)
+    items = {**ITEMS, "9": Item("9", "Big Sleep", attributes={"year": 1978})}
+    assert Vocabulary(items).read("why the big sleep", shown=["3", "9"]).subjects == ("9",)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,13 @@ def test_of_two_items_of_one_title_the_one_on_the_list_is_meant() -> None:
         ("a comdy", [("Comedy", True)]),
         ("film noir", [("Film-Noir", True)]),
         ("no war, only drama", [("War", False), ("Drama", True)]),
+        ("leave the war films out", [("War", False)]),
+        ("comedies are not for me", [("Comedy", False)]),
+        ("any comedies out there", [("Comedy", True)]),
+        ("none of that war stuff", [("War", False)]),
+        ("I can't get enough of comedies", [("Comedy", True)]),
+        ("keine Dramafilme", [("Drama", False)]),
+        ("sin war por favor", [("War", False)]),
     ],
 )
 def test_values_are_found_with_their_sign(said: str, values: list[tuple[str, bool]]) -> None:
@@ -83,6 +98,15 @@ def test_values_are_found_with_their_sign(said: str, values: list[tuple[str, boo
         ("shorter, and not so old", [Bound("length", direction=-1), Bound("year", direction=1)]),
         ("under 90 minutes", [Bound("minutes", most=90)]),
         ("I am 30 years old", []),
+        ("1980-1989", [Bound("year", 1980, 1989)]),
+        ("pre 1960", [Bound("year", most=1959)]),
+        ("1994 or later", [Bound("year", least=1994)]),
+        ("exclude anything after 1990", [Bound("year", most=1990)]),
+        ("between 10 and 20 euros", [Bound("price", 10, 20)]),
+        ("20 dollars or less", [Bound("price", most=20)]),
+        ("nothing over 30 euros", [Bound("price", most=30)]),
+        ("less than 2 hours", [Bound("minutes", most=120)]),
+        ("no longer than 40 minutes", [Bound("minutes", most=40)]),
     ],
 )
 def test_bounds_are_found(said: str, bounds: list[Bound]) -> None:
@@ -97,6 +121,8 @@ def test_bounds_are_found(said: str, bounds: list[Bound]) -> None:
         ("rate The Big Sleep 3", 3),
         ("3/5", 3),
         ("the 4th of 5 films", None),
+        ("The Big Sleep deserves a 5", 5),
+        ("give me 5", None),
     ],
 )
 def test_ratings_are_found(said: str, stars: float | None) -> None:
