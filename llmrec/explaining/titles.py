@@ -19,15 +19,16 @@ _TRAILING = re.compile(r"^(?P<title>.+), (?P<article>The|A|An|Le|La|Les|Der|Die|
 GLUE = frozenset(
     _WORD.findall(
         """a about after again against all along already also although an and another any are as at based be because
-        been before both bought but by can closer common despite did different do does due either enjoy enjoyed especially
-        even fan fit fits for from further gave given giving had has have having he her here hid his how however i
-        if in into is it its just kind last like liked likes liking look looked love loved many may me mind more
-        most much my new next no not nothing now of off offer offered offers on once one only or other our out over
-        past people perhaps picked rated rating reason reasons recommend recommended said same saw score searched
-        see seen share shared shares she similar since so some something speak speaks spite spoke stands stars still such
-        take taken taking taste tastes than thanks that the their them then there these they thing things this those
-        three time to together too took two up us very was watched way we well were what when where which while who
-        why will with words would you your yours"""
+        been before both bought but by can closer common despite did different do does due either enjoy
+        enjoyed especially even fan fit fits for from further gave given giving had has have having he her
+        here hid his how however i if in into is it its just kind last like liked likes liking look looked
+        love loved many may me mind more most much my new next no not nothing now of off offer offered
+        offers on once one only or other our out over past people perhaps picked rated rating reason reasons
+        recommend recommended said same saw score searched see seen share shared shares she similar since so
+        some something speak speaks spite spoke stands stars still such take taken taking taste tastes than
+        thanks that the their them then there these they thing things this those three time to together too
+        took two up us very was watched way we well were what when where which while who why will with words
+        would you your yours"""
     )
 )
 """Words of every explanation: they are no names, however they are written."""
