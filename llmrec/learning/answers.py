@@ -116,8 +116,10 @@ def _margins(challenger: Answerer, champion: Answerer, held: Sequence[RatedAnswe
     )
     users, whose = np.unique([one.user_id for one in held], return_inverse=True)
     share = len(users) / len(held)
-    sums = [np.bincount(whose, values, len(users))[:, None] * share for values in (new, old)]
-    (compared,) = paired(*sums)
+    first, second = (
+        np.bincount(whose, values * share, len(users))[:, None].astype(np.float64) for values in (new, old)
+    )
+    (compared,) = paired(first, second)
     return compared
 
 
