@@ -151,6 +151,6 @@ class Answers:
         seconds = {"explanation": time.perf_counter() - start}
         return replace(explanation, trace=replace(explanation.trace, seconds=seconds))
 
-    def _reworded(self, catalogue: Catalogue, facts: Facts, text: str, *, failed: str | None) -> tuple[str, str]:
+    def _reworded(self, catalogue: Catalogue, facts: Facts, *, failed: str | None) -> tuple[str | None, str]:
         answers = self._parts.answers()
-        return worded(facts, text, answers.current, answers.names(catalogue.items, catalogue.version), failed=failed)
+        return worded(facts, answers.current, answers.names(catalogue.items, catalogue.version), failed=failed)

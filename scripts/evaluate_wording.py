@@ -3,9 +3,16 @@
     python scripts/evaluate_wording.py --explanations 1000 --json wording.json               # the template's words
     python scripts/evaluate_wording.py --explanations 100 --model --json worded.json         # the language model's
 
+<<<<<<< HEAD
 On MovieLens-100K, through the public API: the first five items of users' lists are explained. Every title of the
 catalogue, every value of an attribute and every number in the text must stand in the evidence. `--model` lets the
 language model word them (a few seconds each on a CPU), `--llm` lets it rank too.
+=======
+On MovieLens-100K, through the public API: the first five items of users' lists are explained. What the user is said
+to have done must have been done, with that very title and rating; every other title of the catalogue, value of an
+attribute and number in the text must stand in the evidence. `--model` lets the language model word them (a few
+seconds each on a CPU), `--llm` lets it rank too.
+>>>>>>> wt-check
 """
 
 from __future__ import annotations
@@ -27,7 +34,17 @@ from llmrec.files import replace_file
 from llmrec.releases import shipped_release
 from llmrec.service.printing import print_table
 
+Told = tuple[str, str, float | None]
+"""A deed, a title and a rating."""
+
 _A_USER = 5
+_DEED = re.compile(
+    r"(?:(?<=^)|(?<=you )|(?<=, )|(?<=and ))(?:did not like|looked closer at|wanted to see|took|gave|liked|bought|hid"
+    r"|rated|watched|saw|loved|enjoyed|disliked)\b"
+)
+_RATING = re.compile(r" a rating of (\d+(?:\.\d+)?)")
+_MORE = re.compile(r"(?:,| and|, and) ")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _COMMON = re.compile(r"^(?:[a-z]+|\w{1,3})$", re.IGNORECASE)
 """Titles of one plain word, such as “It”, are words of any sentence."""
 
@@ -75,38 +92,81 @@ def explained(rec: Recommender, count: int, *, llm: bool) -> Iterator[Explanatio
 
 
 class Checker:
-    """Finds titles, values and numbers in a text by their letters alone.
+    """Finds deeds, titles, values and numbers in a text by their letters alone.
 
     Args:
         items: The catalogue.
     """
 
     def __init__(self, items: list[Item]) -> None:
-        titles = {plain(item.title) for item in items}
-        self._titles = sorted((one for one in titles if not _COMMON.match(one)), key=len, reverse=True)
+        self._items = {item.item_id: item for item in items}
+        self._title = either(form for item in items for form in forms(item.title))
         values = (value for item in items for given in item.attributes.values() for value in each(given))
-        self._values = {plain(value) for value in values if isinstance(value, str)}
         self._any = {
-            kind: re.compile(
-                r"(?<!\w)(?:" + "|".join(map(re.escape, sorted(known, key=len, reverse=True))) + r")(?!\w)"
-            )
-            for kind, known in (("title", self._titles), ("value", self._values))
+            "title": either(plain(item.title) for item in items if not _COMMON.match(plain(item.title))),
+            "value": either(plain(value) for value in values if isinstance(value, str)),
         }
 
     def unsupported(self, explanation: Explanation) -> list[str]:
-        """What the text names and the evidence does not hold."""
-        text, evidence = plain(explanation.text), [plain(one.text) for one in explanation.evidence]
-        known = [plain(explanation.item.title), *evidence]
+        """What the text says and the evidence does not hold."""
+        text, _, score = plain(explanation.text).partition("of its score,")
+        done = self._done(explanation)
+        wrong = [f"deed {told}" for told in self._told(text) if told not in done]
+        return wrong + self._strange(text, explanation) + wrong_parts(score, explanation)
+
+    def _done(self, explanation: Explanation) -> set[Told]:
+        """What the user did, in every form of a title."""
+        done: set[Told] = set()
+        for one in explanation.evidence:
+            if one.kind == "event" and one.item_id in self._items:
+                deed, rating = _DEED.match(plain(one.text)), _RATING.search(plain(one.text))
+                value = float(rating[1]) if rating else None
+                done |= {(deed[0] if deed else "", form, value) for form in forms(self._items[one.item_id].title)}
+        return done
+
+    def _told(self, text: str) -> Iterator[Told]:
+        """What the text says the user did: a deed, the title behind it, and a rating behind that."""
+        for deed in _DEED.finditer(text):
+            place, found = deed.end() + 1, self._title.match(text, deed.end() + 1)
+            if found is None:
+                yield deed[0], text[place : place + 30], None
+            while found:
+                rating = _RATING.match(text, found.end())
+                yield deed[0], found[0], float(rating[1]) if rating else None
+                place = rating.end() if rating else found.end()
+                more = _MORE.match(text, place)  # as in “took this and that”
+                found = self._title.match(text, more.end()) if more else None
+
+    def _strange(self, text: str, explanation: Explanation) -> list[str]:
+        known = [plain(explanation.item.title), *(plain(one.text) for one in explanation.evidence)]
         strange = [
             f"{kind} {name}"
             for kind, pattern in self._any.items()
             for name in pattern.findall(without(text, known))
             if not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", one) for one in known)
         ]
-        numbers = {round(abs(float(one)), 2) for one in re.findall(r"\d+(?:\.\d+)?", " ".join(known))}
-        numbers |= {round(abs(one.strength), 2) for one in explanation.evidence}
-        said = (float(one) for one in re.findall(r"\d+(?:\.\d+)?", text))
-        return strange + [f"number {one:g}" for one in said if round(one, 2) not in numbers]
+        held = {float(one) for one in _NUMBER.findall(" ".join(known))}
+        return strange + [f"number {one}" for one in _NUMBER.findall(text) if float(one) not in held]
+
+
+def wrong_parts(score: str, explanation: Explanation) -> list[str]:
+    """Numbers of a score's parts that are not those of the evidence."""
+    held = {f"{one.strength:+.2f}" for one in explanation.evidence if one.kind == "part"}
+    return [f"part {one}" for one in re.findall(r"[+-]\d+\.\d+", score) if one not in held]
+
+
+def forms(title: str) -> set[str]:
+    """A title as it may be written: with and without its brackets, its article before it."""
+    full = plain(title)
+    bare = re.sub(r" *\([^)]*\)", "", full).strip()
+    turned = {re.sub(r"^(.+), (the|a|an|le|la|les|der|die|das|el|il)\b", r"\2 \1", one) for one in (full, bare)}
+    return {full, bare, *turned, re.sub(r", (?:the|a|an)$", "", bare)} - {""}
+
+
+def either(names: Iterable[str]) -> re.Pattern[str]:
+    """Finds any of these that stands by itself, the longest first."""
+    ordered = sorted(set(names), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)")
 
 
 def plain(text: str) -> str:

@@ -73,12 +73,15 @@ class Reply:
         """What is kept of an explanation, so that a thumb can be learnt from; None without one."""
         if self.explanation is None:
             return None
-        told = self.explanation.to_dict()
-        kinds = {
-            kind: [one for one in told["evidence"] if one["kind"] == kind] for kind in ("event", "part", "attribute")
+        told, kinds = self.explanation, ("event", "part", "attribute")
+        strongest = [[one for one in told.evidence if one.kind == kind][:_STRONGEST] for kind in kinds]
+        return {
+            "item_id": told.item.item_id,
+            "title": told.item.title,
+            "text": told.text,
+            "by_model": told.by_model,
+            "evidence": [{**one.to_dict(), "event_id": one.event_id} for found in strongest for one in found],
         }
-        evidence = [one for found in kinds.values() for one in found[:_STRONGEST]]
-        return {"item_id": told["item_id"], "title": told["title"], "text": told["text"], "evidence": evidence}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,7 +53,8 @@ class Rated:
         user_id: Whose.
         time: When it was said.
         up: Whether they liked it.
-        explained: The item's id and title, the words, and the evidence as JSON.
+        explained: The item's id and title, the words and whether the language model found them, and the evidence as
+            JSON, events with their ids.
     """
 
     number: int
@@ -188,23 +190,30 @@ class Turns:
             return int(connection.execute(delete(turns).where(*wanted)).rowcount)
 
     def blank(self, user_id: str, texts: Sequence[str]) -> int:
-        """Take the words out of a user's turns that said one of these, or gave one as a reason; how many there were."""
-        wanted = [text for text in texts if text]
+        """Take the words out of a user's turns in which one of these stands, on either side; how many there were."""
+        wanted = [_standing(text) for text in texts if text.strip()]
         rows = self._rows_of(user_id) if wanted else []
-        places = [row.turn for row in rows if any(text in row.said or text in _reasons(row) for text in wanted)]
+        places = [row.turn for row in rows if any(one.search(_words_of(row)) for one in wanted)]
         if places:
             with writing(self._engine) as connection:
                 gone = update(turns).where(turns.c.turn.in_(places))
                 connection.execute(gone.values(said=_BLANK, answered=_BLANK, actions="[]", explained=None))
         return len(places)
 
-    def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any, Any]]:
-        columns = (turns.c.turn, turns.c.said, turns.c.explained)
+    def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any, Any, Any, Any]]:
+        columns = (turns.c.turn, turns.c.said, turns.c.answered, turns.c.actions, turns.c.explained)
         with reading(self._engine) as connection:
             return connection.execute(select(*columns).where(turns.c.user_id == user_id)).all()
 
 
-def _reasons(row: Row[Any, Any, Any]) -> str:
-    """What a turn explained, in words."""
+def _standing(text: str) -> re.Pattern[str]:
+    """Finds a text that stands by itself: “a” is in “a rake”, and not in “garden”."""
+    words = r"\s+".join(re.escape(word) for word in text.split())
+    return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+
+
+def _words_of(row: Row[Any, Any, Any, Any, Any]) -> str:
+    """All that is kept of a turn in words."""
     explained = json.loads(row.explained or "{}")
-    return "\n".join([explained.get("text", ""), *(one["text"] for one in explained.get("evidence", ()))])
+    reasons = [explained.get("text", ""), *(one["text"] for one in explained.get("evidence", ()))]
+    return "\n".join([row.said, row.answered, *json.loads(row.actions), *reasons])

@@ -112,28 +112,27 @@ def checked(text: str, facts: Facts, names: Names) -> Worded:
 
 
 def worded(
-    facts: Facts, template: str, answerer: Callable[[], Answerer], names: Names, *, failed: str | None
-) -> tuple[str, str]:
-    """The text of an explanation, and a note that says who worded it.
+    facts: Facts, answerer: Callable[[], Answerer], names: Names, *, failed: str | None
+) -> tuple[str | None, str]:
+    """What the language model says, None where the template's words stay, and a note that says who found the words.
 
     Args:
         facts: What may be said.
-        template: The text that the template made.
         answerer: Gives what asks the language model.
         names: What the catalogue calls things.
         failed: Why the language model could not rank, if so; it is then not asked to write either.
     """
     if not facts.events:
-        return template, "worded by the template: no event is a reason"
+        return None, "worded by the template: no event is a reason"
     if failed is not None:
-        return template, f"worded by the template: {failed}"
+        return None, f"worded by the template: {failed}"
     try:
         asked = answerer()
         found = asked.write(facts, names)
     except ScoringError as error:
         _logger.warning("the language model failed, so the template words the explanation: %s", error)
-        return template, f"worded by the template: {error}"
+        return None, f"worded by the template: {error}"
     told = f"{len(found.dropped)} of {len(found.kept) + len(found.dropped)} sentences were dropped"
     if not found.kept:
-        return template, f"worded by the template: of {asked.model.name} {told}, which say more than the evidence"
+        return None, f"worded by the template: of {asked.model.name} {told}, which say more than the evidence"
     return found.text, f"worded by {asked.model.name}; {told}"

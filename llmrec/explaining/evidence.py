@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
+from llmrec.explaining.facts import facts_of
 from llmrec.ranking import PromptLibrary
 from llmrec.records import AttributeValue, Event, Evidence, Item
 
@@ -21,6 +22,7 @@ def gather(
     drops: Sequence[float],
     parts: Mapping[str, float],
     items: Mapping[str, Item],
+    named: int,
     render: Render | None = None,
 ) -> tuple[Evidence, ...]:
     """All evidence for an item's score, the strongest of each kind first: events, then parts, then attributes.
@@ -31,15 +33,18 @@ def gather(
         drops: For each of them, how much the score falls when that event is taken out.
         parts: What the score is the sum of.
         items: At least the items the events are about.
+        named: How many causes are named; attributes are shared with these, because the words say so of them.
         render: Words an event; None: the shipped words.
     """
     words = render or _shipped()
     counterfactuals = [
-        Evidence("event", float(drop), event.item_id, in_the_past(event, items, words))
+        Evidence("event", float(drop), event.item_id, in_the_past(event, items, words), event.event_id)
         for event, drop in zip(events, drops, strict=True)
     ]
     shares = [Evidence("part", value, None, name) for name, value in parts.items()]
-    causes = [items[one.item_id] for one in counterfactuals if one.strength > 0 and one.item_id]
+    counterfactuals.sort(key=lambda one: -abs(one.strength))
+    told = {one.item_id for one in facts_of(item.title, counterfactuals, named).causes if one.item_id}
+    causes = [items[item_id] for item_id in sorted(told)]
     shared = [Evidence("attribute", float(count), None, text) for text, count in _shared_attributes(item, causes)]
     by_strength = [sorted(group, key=lambda one: -abs(one.strength)) for group in (counterfactuals, shares, shared)]
     return tuple(evidence for group in by_strength for evidence in group)

@@ -33,7 +33,7 @@ def explain(
     words: Callable[..., str],
     named: int,
     popular: float,
-    reword: Callable[..., tuple[str, str]] | None = None,
+    reword: Callable[..., tuple[str | None, str]] | None = None,
 ) -> Explanation:
     """Why the item gets its score: the events whose removal lowers it most, and its parts.
 
@@ -48,8 +48,8 @@ def explain(
         words: Renders a block of the explanation's words.
         named: How many events to name on either side.
         popular: How popular the item is, relative to the most popular one: 0 to 1.
-        reword: Given facts, the template's words and why the language model failed, if it did, the words and a note of
-            who found them; None: the template's words stay.
+        reword: Given facts and why the language model failed, if it did, other words and a note of who found them;
+            None for either: the template's words stay.
     """
     retrieval = retriever.score(history, [item.item_id])
     ranking = fused.order(history, retrieval, items, context)
@@ -62,14 +62,16 @@ def explain(
         parts=ranking.items[0].parts,
         items=items,
         render=partial(words, "event"),
+        named=named,
     )
     render, known = partial(words, "why"), history.known
     text = word(item, evidence, render, named=named, path=retrieval.path, popular=popular, known=known)
+    written = None
     if reword is not None:
-        text, by_whom = reword(facts_of(item.title, evidence, named), text, failed=ranking.fallback)
+        written, by_whom = reword(facts_of(item.title, evidence, named), failed=ranking.fallback)
         notes = (*notes, by_whom)
     trace = replace(ranking.trace, attention=retrieval.attention, notes=ranking.trace.notes + notes)
-    return Explanation(user_id, item, text, evidence, trace)
+    return Explanation(user_id, item, written or text, evidence, trace, by_model=written is not None)
 
 
 def _with_or_without_llm(

@@ -25,7 +25,7 @@ class Facts:
         title: Of the item explained.
         causes: Events that lifted its score, the strongest first.
         against: Events that lowered it, the strongest first.
-        shared: Attributes that it has in common with its causes.
+        shared: Attributes that it has in common with these causes.
         parts: What the score is the sum of.
     """
 

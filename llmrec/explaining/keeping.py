@@ -15,6 +15,8 @@ from llmrec.releases import Release, ReleaseStore
 
 __all__ = ["AnswererKeeper"]
 
+_REPAIR = "run `llmrec retrain --task answer` to make a release for the present settings, or undo the change"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -69,9 +71,12 @@ class AnswererKeeper:
             ReleaseError: It was made with another base model or template, or is damaged.
             ModelError: Its adapter cannot be loaded.
         """
-        release.require("base_model", self.base.model.sha256)
-        release.require("prompt", self.base.fingerprint)
-        adapter = release.folder("adapter")
+        try:
+            release.require("base_model", self.base.model.sha256)
+            release.require("prompt", self.base.fingerprint)
+            adapter = release.folder("adapter")
+        except ReleaseError as error:
+            raise ReleaseError(str(error), hint=_REPAIR) from error
         return self.base if adapter is None else self.base.asking(self.base.model.adapted(release.version, adapter))
 
     def _loaded(self, version: str | None) -> Answerer:

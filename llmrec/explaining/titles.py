@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from llmrec.records import Item
 
-__all__ = ["GLUE", "MARK", "Marked", "Titles", "written_as"]
+__all__ = ["GLUE", "MARK", "Marked", "Titles", "pattern_of", "written_as"]
 
 MARK = "\ue000"
 """Stands for a title that is known; the character is for private use."""
@@ -19,15 +19,16 @@ _TRAILING = re.compile(r"^(?P<title>.+), (?P<article>The|A|An|Le|La|Les|Der|Die|
 GLUE = frozenset(
     _WORD.findall(
         """a about after again against all along already also although an and another any are as at based be because
-        been before both bought but by can common despite did different do does due either enjoy enjoyed especially
-        even fan fit fits for from further gave given giving had has have having he her here hid his how however i
-        if in into is it its just kind last like liked likes liking look looked love loved many may me mind more
-        most much my new next no not nothing now of off offer offered offers on once one only or other our out over
-        past people perhaps picked rated rating reason reasons recommend recommended said same saw score searched
-        see seen shared shares she similar since so some something speak speaks spite spoke stands still such take
-        taken taking taste tastes than thanks that the their them then there these they thing things this those
-        three time to together too took two up us very was watched way we well were what when where which while who
-        why will with words would you your yours"""
+        been before both bought but by can closer common despite did different do does due either enjoy
+        enjoyed especially even fan fit fits for from further gave given giving had has have having he her
+        here hid his how however i if in into is it its just kind last like liked likes liking look looked
+        love loved many may me mind more most much my new next no not nothing now of off offer offered
+        offers on once one only or other our out over past people perhaps picked rated rating reason reasons
+        recommend recommended said same saw score searched see seen share shared shares she similar since so
+        some something speak speaks spite spoke stands stars still such take taken taking taste tastes than
+        thanks that the their them then there these they thing things this those three time to together too
+        took two up us very was watched way we well were what when where which while who why will with words
+        would you your yours"""
     )
 )
 """Words of every explanation: they are no names, however they are written."""
@@ -44,6 +45,12 @@ def written_as(title: str) -> list[str]:
     if brackets and (trailing := _TRAILING.match(bare)):
         ways += [f"{trailing['article']} {trailing['title']}{brackets}"]
     return [way for way in dict.fromkeys(ways) if way]
+
+
+def pattern_of(text: str) -> str:
+    """Finds a text, however its blanks, apostrophes and quotation marks are written."""
+    spaced = r"\s+".join(re.escape(word) for word in text.split())
+    return re.sub('["\u201c\u201d]', '["\u201c\u201d]', re.sub("['\u2019]", "['\u2019]", spaced))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Marked:
         plain = text.replace(MARK, "\ufffd")
         if not titles:
             return cls(plain, ())
-        ways = "|".join(re.escape(title) for title in sorted(set(titles), key=len, reverse=True))
+        ways = "|".join(pattern_of(title) for title in sorted(set(titles), key=len, reverse=True))
         pattern = re.compile(rf"(?<!\w)(?:{ways})(?!\w)", re.IGNORECASE)
         return cls(pattern.sub(MARK, plain), tuple(pattern.findall(plain)))
 
@@ -90,21 +97,27 @@ class Titles:
         return {_words(way): item.title for item in self.items.values() for way in written_as(item.title)}
 
     def within(self, text: str) -> list[str]:
-        """The titles that stand in a text; words of every explanation are one only where they are written as one."""
+        """The titles in a text, the longest at each place; words of every explanation are one only as written so."""
         words = [(match.group(), match.start()) for match in _WORD.finditer(text)]
-        return list(dict.fromkeys(self._found(words)))
+        found, start = [], 0
+        while start < len(words):
+            title, length = self._longest(words, start)
+            found += [title] if title else []
+            start += length
+        return list(dict.fromkeys(found))
 
-    def _found(self, words: Sequence[tuple[str, int]]) -> Iterable[str]:
-        for start in range(len(words)):
-            for stop in range(start + 1, min(start + _LONGEST, len(words)) + 1):
-                piece = [word for word, _ in words[start:stop]]
-                title = self._known.get(tuple(word.casefold() for word in piece))
-                if title is not None and _is_meant(piece, first=words[start][1] == 0):
-                    yield title
+    def _longest(self, words: Sequence[tuple[str, int]], start: int) -> tuple[str | None, int]:
+        """The longest title that begins with a word, and how many words it has; else None and 1."""
+        for stop in range(min(start + _LONGEST, len(words)), start, -1):
+            piece = [word for word, _ in words[start:stop]]
+            title = self._known.get(_words(" ".join(piece)))
+            if title is not None and _is_meant(piece, first=words[start][1] == 0):
+                return title, stop - start
+        return None, 1
 
 
 def _words(title: str) -> tuple[str, ...]:
-    return tuple(word.casefold() for word in _WORD.findall(title))
+    return tuple(word.casefold().replace("\u2019", "'") for word in _WORD.findall(title))
 
 
 def _is_meant(words: Sequence[str], *, first: bool) -> bool:

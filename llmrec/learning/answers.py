@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,8 @@ _logger = logging.getLogger(__name__)
 
 _FEWEST = 4
 """Of either kind, to learn from and to judge by."""
+_USERS = 10
+"""So many users are held out at least: with fewer their interval says little of others."""
 _WORDED = 30
 """So many held-out reasons are worded by both, to see how often each says more than the evidence."""
 
@@ -56,10 +59,13 @@ def retrain_answers(rec: Recommender, *, progress: bool | None = None) -> Retrai
     bars = sys.stderr.isatty() if progress is None else progress
     with rec.workspace.locked("retrain"), writing(rec.workspace.root):
         began, (taught, held) = datetime.now(UTC), _thumbs(rec)
+        before = rec.answers().releases.live()
         champion, beaten = _champion(rec)
         release = _trained(rec, taught, began, champion, progress=bars)
         verdict = judge_answers(rec, rec.answers().answering(release), beaten, held)
-        report = rec.workspace.root / "reports" / f"{release.version.replace('/', '-')}.json"
+        if verdict.passed and rec.answers().releases.live() != before:
+            verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
+        report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
         report.parent.mkdir(exist_ok=True)
         replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
         if verdict.passed:
@@ -83,27 +89,37 @@ def judge_answers(rec: Recommender, challenger: Answerer, champion: Answerer, he
         held: Rated reasons that neither has learnt from.
     """
     compared = _margins(challenger, champion, held)
-    told = f"margin of liked over disliked on {len(held)} held-out thumbs {compared.difference or 0.0:+.3f} nats"
+    users = len({one.user_id for one in held})
+    told = f"margin of liked over disliked on {len(held)} thumbs of {users} held-out users "
+    told += f"{compared.difference or 0.0:+.3f} nats"
     told += f" [{compared.low or 0.0:+.3f}, {compared.high or 0.0:+.3f}]"
     if (compared.low or 0.0) <= 0:
-        return Verdict(passed=False, reason=f"not shown to be better: {told}", users=len(held), comparison=compared)
+        return Verdict(passed=False, reason=f"not shown to be better: {told}", users=users, comparison=compared)
     catalogue = rec.catalogue()
     names = rec.answers().names(catalogue.items, catalogue.version)
     before, after = (_unsupported(one, held[:_WORDED], names) for one in (champion, challenger))
     told += f"; {after} of {len(held[:_WORDED])} wordings say more than the evidence, {before} did"
     passed = after <= before
     verdict = "better than the champion" if passed else "it says more that the evidence does not hold"
-    return Verdict(passed=passed, reason=f"{verdict}: {told}", users=len(held), comparison=compared)
+    return Verdict(passed=passed, reason=f"{verdict}: {told}", users=users, comparison=compared)
 
 
 def _margins(challenger: Answerer, champion: Answerer, held: Sequence[RatedAnswer]) -> Comparison:
-    """The difference of the margins; either kind of thumbs counts as much as the other."""
+    """The difference of the margins; either kind of thumbs counts as much as the other.
+
+    Thumbs of a user belong together, so users are what is drawn: each stands for the sum of theirs.
+    """
     ups = np.array([one.up for one in held])
     weights = np.where(ups, len(held) / max(1, ups.sum()), -len(held) / max(1, (~ups).sum()))
     new, old = (
         asked.model.log_likelihoods([one.ids(asked) for one in held]) * weights for asked in (challenger, champion)
     )
-    (compared,) = paired(new[:, None], old[:, None])
+    users, whose = np.unique([one.user_id for one in held], return_inverse=True)
+    share = len(users) / len(held)
+    first, second = (
+        np.bincount(whose, values * share, len(users))[:, None].astype(np.float64) for values in (new, old)
+    )
+    (compared,) = paired(first, second)
     return compared
 
 
@@ -122,6 +138,11 @@ def _thumbs(rec: Recommender) -> tuple[list[RatedAnswer], list[RatedAnswer]]:
             hint=f"collect {wanted.answer_thumbs} with chat.thumb(reply.turn, up), or lower learning.answer_thumbs",
         )
     taught, held = split(found)
+    if len({one.user_id for one in held}) < _USERS:
+        raise DataError(
+            f"thumbs on reasons of {len({one.user_id for one in found})} users are too few to judge by",
+            hint=f"a quarter of the users is held out, and at least {_USERS} must be; collect thumbs of more users",
+        )
     counts = [sum(one.up == up for one in part) for part in (taught, held) for up in (True, False)]
     if min(counts) < _FEWEST:
         raise DataError(

@@ -1,7 +1,8 @@
 """What users thought of reasons: rated replies as examples of how reasons should be worded.
 
-Left out are users who keep out of learning, reasons that quote free text, and reasons that rest on something the user
-took back since.
+Only what the language model worded is learnt from: it would not have begun as the template does, nor been told what the
+template says. Left out are users who keep out of learning, reasons that quote free text, and reasons that rest on
+something the user took back since.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from llmrec.records import Event, Evidence, User
 __all__ = ["RatedAnswer", "rated_answers", "split"]
 
 _HELD = 4
-"""One of so many is held out."""
+"""One user of so many is held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,27 @@ def rated_answers(store: Store, *, named: int, quota: int, since: int = 0) -> li
         quota: So many of one user at most, the newest ones.
         since: Only turns after this one.
     """
-    rated = [one for one in store.turns.rated() if one.number > since]
+    rated = [one for one in store.turns.rated() if one.number > since and one.explained.get("by_model")]
     may_teach = {user_id: _teaches(store, user_id) for user_id in {one.user_id for one in rated}}
     events = {user_id: store.events(user_id) for user_id, may in may_teach.items() if may}
-    found = [one for one in rated if may_teach[one.user_id] and not _rests_on_words(one, events[one.user_id])]
-    answers = [_answer(one, named) for one in found]
-    kept: list[RatedAnswer] = []
+    found = [one for one in rated if may_teach[one.user_id] and _may_be_told(one, events[one.user_id])]
+    answers = [answer for answer in (_answer(one, named) for one in found) if answer.facts.events]
+    return _newest(answers, quota)
+
+
+def _newest(answers: Sequence[RatedAnswer], quota: int) -> list[RatedAnswer]:
+    """So many of each user at most."""
     users: Counter[str] = Counter()
+    kept: list[RatedAnswer] = []
     for answer in reversed(answers):
         users[answer.user_id] += 1
-        if answer.facts.events and users[answer.user_id] <= quota:
+        if users[answer.user_id] <= quota:
             kept.append(answer)
     return kept[::-1]
 
 
 def split(answers: Sequence[RatedAnswer]) -> tuple[list[RatedAnswer], list[RatedAnswer]]:
-    """Those to learn from, and those held out: by user and item, the same ones at every run."""
+    """Those to learn from, and those held out: all of a user on one side, the same users at every run."""
     held = [_is_held(one) for one in answers]
     return (
         [one for one, out in zip(answers, held, strict=True) if not out],
@@ -78,19 +84,18 @@ def split(answers: Sequence[RatedAnswer]) -> tuple[list[RatedAnswer], list[Rated
 
 
 def _is_held(answer: RatedAnswer) -> bool:
-    told = f"{answer.user_id}\0{answer.facts.title}".encode()
-    return int.from_bytes(hashlib.sha256(told).digest()[:8], "big") % _HELD == 0
+    return int.from_bytes(hashlib.sha256(answer.user_id.encode()).digest()[:8], "big") % _HELD == 0
 
 
 def _teaches(store: Store, user_id: str) -> bool:
     return (store.user(user_id) or User(user_id)).teaches
 
 
-def _rests_on_words(rated: Rated, events: Sequence[Event]) -> bool:
-    """Whether the evidence quotes what the user wrote, or is about something that is no event of theirs any more."""
-    texts, items = [event.text for event in events if event.text], {event.item_id for event in events}
-    told = [one for one in rated.explained["evidence"] if one["kind"] == "event"]
-    return any(one["item_id"] not in items or any(text in one["text"] for text in texts) for one in told)
+def _may_be_told(rated: Rated, events: Sequence[Event]) -> bool:
+    """Whether all events of the evidence are there still, and none quotes what the user wrote."""
+    known = {event.event_id: event for event in events}
+    told = [one.get("event_id") for one in rated.explained["evidence"] if one["kind"] == "event"]
+    return all(one is not None and one in known and not known[one].text for one in told)
 
 
 def _answer(rated: Rated, named: int) -> RatedAnswer:

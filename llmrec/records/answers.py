@@ -147,12 +147,14 @@ class Evidence:
         strength: How much it lifts the score, in log-odds; negative where it lowers it. Zero for kinds without one.
         item_id: The item it is about, where there is one.
         text: What it is, in words.
+        event_id: The event it is; not in the JSON form.
     """
 
     kind: str
     strength: float
     item_id: str | None = None
     text: str = ""
+    event_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract."""
@@ -161,13 +163,23 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an item got its score, in words made only from `evidence` (strongest first)."""
+    """Why an item got its score, in words made only from `evidence` (strongest first).
+
+    Args:
+        user_id: For whom.
+        item: Which item.
+        text: The words.
+        evidence: What they are made from.
+        trace: How it came about.
+        by_model: Whether the language model found the words, rather than the template; not in the JSON form.
+    """
 
     user_id: str
     item: Item
     text: str
     evidence: tuple[Evidence, ...]
     trace: Trace
+    by_model: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract."""

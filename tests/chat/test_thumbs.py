@@ -66,7 +66,10 @@ def test_a_rated_reason_is_kept_with_its_evidence(garden: Recommender, user: str
     (rated,) = [one for one in garden.store.turns.rated() if one.user_id == user]
     assert (rated.number, rated.up) == (reply.turn, True)
     assert rated.explained["text"] == reply.explanation.text
-    assert rated.explained["evidence"][0] == reply.explanation.evidence[0].to_dict()
+    (event,) = garden.store.events(user)
+    kept = reply.explanation.evidence[0].to_dict()
+    assert rated.explained["evidence"][0] == {**kept, "event_id": event.event_id}
+    assert rated.explained["by_model"] is False
 
 
 def test_what_is_taken_back_is_no_reason_that_is_kept(garden: Recommender, user: str) -> None:
@@ -80,6 +83,20 @@ def test_what_is_taken_back_is_no_reason_that_is_kept(garden: Recommender, user:
     garden.take_back(user, [event.event_id])
     assert not [one for one in garden.store.turns.rated() if one.user_id == user]
     assert "xyzzyroot" not in garden.store.turns.of(user)[0].answered
+
+
+def test_words_taken_back_are_gone_wherever_they_stand_by_themselves(garden: Recommender, user: str) -> None:
+    turns = garden.store.turns
+    for said, answered in [
+        ("only garden", "Here are some."),
+        ("a rake", "Here are some."),
+        ("what do you know of me?", "You said “smells  of xyzzyroot” about Pot of mint."),
+    ]:
+        turns.keep(user, f"talk of {user}", said=said, answered=answered, actions=[], state={})
+    assert turns.blank(user, ["smells of xyzzyroot"]) == 1
+    assert turns.blank(user, ["a"]) == 1
+    assert [turn.said for turn in turns.of(user)] == ["only garden", "(deleted)", "(deleted)"]
+    assert turns.of(user)[2].answered == "(deleted)"
 
 
 def test_thumbs_go_with_the_conversation_and_with_the_user(garden: Recommender, user: str) -> None:

@@ -28,6 +28,7 @@ def explained(path: Path, model: OverlapLanguageModel | TransformersLM, user: st
         template = rec.explain(user, "rake").text
     with Recommender.open(path / "shop", WORDED, language_model=model, encoder=rec._parts.text_encoder()) as rec:
         found = rec.explain(user, "rake")
+    assert found.by_model is (found.text != template)
     return found.text, template, found.trace.notes[-1]
 
 

@@ -15,7 +15,8 @@ ITEMS = {
 
 def evidence(*drops: float) -> tuple[Evidence, ...]:
     events = [Event("u", "spade", "purchase"), Event("u", "pan", "rating", value=2.0)]
-    return gather(ITEMS["rake"], events=events, drops=drops, parts={"retrieval": 3.0, "llm": -0.5}, items=ITEMS)
+    parts = {"retrieval": 3.0, "llm": -0.5}
+    return gather(ITEMS["rake"], events=events, drops=drops, parts=parts, items=ITEMS, named=3)
 
 
 def words(*drops: float, **given: object) -> str:
@@ -34,6 +35,25 @@ def test_shared_attributes_are_those_of_the_causes() -> None:
     shared = {one.text for one in evidence(0.5, -0.9) if one.kind == "attribute"}
     assert shared == {"room: garden", "tags: steel"}
     assert not [one for one in evidence(-0.5, 0.9) if one.kind == "attribute"]
+
+
+def test_attributes_are_shared_with_the_causes_that_are_named() -> None:
+    events = [Event("u", "pan", "purchase"), Event("u", "spade", "purchase")]
+
+    def shared(named: int, *drops: float) -> list[str]:
+        found = gather(ITEMS["rake"], events=events, drops=drops, parts={}, items=ITEMS, named=named)
+        return [one.text for one in found if one.kind == "attribute"]
+
+    assert shared(1, 2.0, 1.0) == []  # the spade is no cause that is told
+    assert shared(2, 2.0, 1.0) == ["room: garden", "tags: steel"]
+    assert shared(2, 2.0, 0.1) == []  # it is too weak to be told
+
+
+def test_evidence_knows_its_event() -> None:
+    event = Event("u", "pan", "purchase", event_id="e1")
+    (found,) = gather(ITEMS["rake"], events=[event], drops=[0.5], parts={}, items=ITEMS, named=1)
+    assert found.event_id == "e1"
+    assert "event_id" not in found.to_dict()
 
 
 def test_the_text_names_causes_and_what_spoke_against() -> None:
@@ -101,7 +121,7 @@ def test_with_a_history_the_score_comes_from_what_was_taken() -> None:
     ],
 )
 def test_an_event_is_put_into_words(event: Event, said: str) -> None:
-    (found,) = gather(ITEMS["rake"], events=[event], drops=[0.5], parts={}, items=ITEMS)[:1]
+    (found,) = gather(ITEMS["rake"], events=[event], drops=[0.5], parts={}, items=ITEMS, named=3)[:1]
     assert found.text == said
 
 
@@ -112,6 +132,7 @@ def test_the_words_for_events_can_be_others() -> None:
         drops=[0.5],
         parts={},
         items=ITEMS,
+        named=3,
         render=lambda **values: f" {values['kind']}: {values['title']} {values['value']}{values['text']}\n",
     )
     assert found[0].text == "rating: Pan 2"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender, User
-from llmrec.errors import DataError, MissingExtraError, ModelError
+from llmrec.errors import DataError, MissingExtraError, ModelError, ReleaseError
 from llmrec.explaining import Worded
 from llmrec.explaining.answering import Answerer
 from llmrec.learning import answer_training, answers, export_answers, retrain_answers
+from llmrec.learning.gate import Verdict
 from llmrec.learning.thumbs import RatedAnswer, rated_answers, split
 from llmrec.service.cli import main
 from llmrec.testing import WordEncoder
 
-USERS = 32
+USERS = 60
 LIKED = "{title} is offered because you took {cause}."
 TEMPLATE = """{% block answer %}Offer: {{ title }}
 For it: {% for one in causes %}{{ one }}{% endfor %}{% for one in against %}{{ one }}{% endfor %}
@@ -43,12 +45,14 @@ def fill(rec: Recommender) -> None:
     rec.add_events([Event(f"u{user}", f"i{user % 4}") for user in range(USERS)])
 
 
-def rate(rec: Recommender, user: int, item: int, *, up: bool) -> int:
+def rate(rec: Recommender, user: int, item: int, *, up: bool, by_model: bool = True, strength: float = 1.0) -> int:
     """Keep a turn with a reason, and a thumb on it."""
     cause, title = f"Walk {user % 4}", f"Walk {item}"
     words = (LIKED if up else DISLIKED).format(title=title, cause=cause)
-    evidence = [{"kind": "event", "strength": 1.0, "item_id": f"i{user % 4}", "text": f"took {cause}"}]
-    explained = {"item_id": f"i{item}", "title": title, "text": words, "evidence": evidence}
+    event_id = next(one.event_id for one in rec.store.events(f"u{user}") if one.item_id == f"i{user % 4}")
+    about = {"kind": "event", "strength": strength, "item_id": f"i{user % 4}", "text": f"took {cause}"}
+    evidence = [about | {"event_id": event_id}]
+    explained = {"item_id": f"i{item}", "title": title, "text": words, "by_model": by_model, "evidence": evidence}
     turn = rec.store.turns.keep(
         f"u{user}", "talk", said="why?", answered=words, actions=[], state={}, explained=explained
     )
@@ -87,10 +91,37 @@ def test_what_must_not_be_learnt_from_is_left_out(walks: Recommender) -> None:
     for user in range(4):
         rate(walks, user, 5, up=True)
     walks.add_users([User("u0", {"learning": False})])
-    walks.feedback(Event("u1", "i1", "comment", text="Walk 1"))  # what the evidence says is then what they wrote
-    (event,) = walks.store.events("u2")
-    walks.take_back("u2", [event.event_id])
+    (event,) = walks.store.events("u1")
+    walks.take_back("u1", [event.event_id])
+    walks.feedback(Event("u1", "i1"))  # the same again is another event than the one told
+    quote = walks.feedback(Event("u2", "i2", "comment", text="so good"))
+    (one,) = [one for one in walks.store.turns.rated() if one.user_id == "u2"]
+    evidence = [{"kind": "event", "strength": 1.0, "item_id": "i2", "text": "said", "event_id": quote.event_id}]
+    walks.store.turns.delete("u2")
+    turn = walks.store.turns.keep(
+        "u2", "talk", said="", answered="", actions=[], state={}, explained={**one.explained, "evidence": evidence}
+    )
+    walks.store.turns.thumb("u2", "talk", turn, True)
     assert [one.user_id for one in found(walks)] == ["u3"]
+
+
+def test_only_what_the_model_worded_is_learnt_from(walks: Recommender) -> None:
+    rate(walks, 1, 5, up=True, by_model=False)
+    mine = rate(walks, 1, 6, up=True)
+    assert [one.number for one in found(walks)] == [mine]
+    (*_, kept) = walks.store.turns.rated()
+    old = {name: value for name, value in kept.explained.items() if name != "by_model"}
+    walks.store.turns.delete("u1")
+    turn = walks.store.turns.keep("u1", "talk", said="", answered="", actions=[], state={}, explained=old)
+    walks.store.turns.thumb("u1", "talk", turn, True)
+    assert found(walks) == []
+
+
+def test_what_is_dropped_uses_no_quota_up(walks: Recommender) -> None:
+    first = rate(walks, 1, 4, up=True)
+    rate(walks, 1, 5, up=True, strength=0.0)
+    rate(walks, 1, 6, up=True, by_model=False)
+    assert [one.number for one in found(walks, quota=1)] == [first]
 
 
 def test_the_newest_of_a_user_count_and_only_those_after_a_turn(walks: Recommender) -> None:
@@ -107,6 +138,7 @@ def test_the_same_reasons_are_held_out_at_every_run(walks: Recommender) -> None:
     rate(walks, 5, 7, up=True)
     again = split(found(walks))
     assert [one.number for one in again[1]][: len(held)] == [one.number for one in held]
+    assert not {one.user_id for one in taught} & {one.user_id for one in held}
 
 
 def test_thumbs_are_exported_in_the_columns_of_kto(
@@ -187,7 +219,48 @@ def test_too_few_thumbs_or_of_one_kind_only_are_an_error(walks: Recommender) -> 
         rate(walks, user, 6, up=True)
     with pytest.raises(DataError, match="too few of one kind"):
         retrain_answers(walks)
+    for user in range(10, USERS):
+        walks.forget(f"u{user}")
+    for item in (4, 7, 4, 7):
+        rate(walks, 1, item, up=True)
+        for user in range(10):
+            rate(walks, user, item, up=False)
+    with pytest.raises(DataError, match="of 10 users are too few") as caught:
+        retrain_answers(walks)
+    assert "at least 10" in caught.value.hint
     assert walks.answers().releases.list() == []
+
+
+def test_thumbs_of_one_user_are_not_independent(walks: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten users who each say the same fifty times know no more than ten."""
+    generator = np.random.default_rng(5)
+    chances = {f"u{user}": value for user, value in enumerate(generator.normal(0.3, 1.0, 10))}
+    for user in range(10):
+        rate(walks, user, 5, up=user % 2 == 0)
+    once = found(walks)
+    base, better = walks.answers().base, Answerer(walks.answers().base.model, walks._parts.prompts)
+
+    def judged(held: list[RatedAnswer]) -> float:
+        told = iter([[chances[one.user_id] for one in held], [0.0] * len(held)])
+        monkeypatch.setattr(type(base.model), "log_likelihoods", lambda *_: np.array(next(told)))
+        compared = answers._margins(better, base, held)
+        return (compared.high or 0.0) - (compared.low or 0.0)
+
+    assert judged(once * 50) == pytest.approx(judged(once))
+
+
+def test_a_release_that_went_live_meanwhile_stays(walks: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate_all(walks)
+    judge = answers.judge_answers
+
+    def slowly(rec: Recommender, *given: object) -> Verdict:
+        rec.answers().releases.promote("answer/0001")  # by somebody else, while this one is judged
+        return replace(judge(rec, *given), passed=True)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(answers, "judge_answers", slowly)
+    run = retrain_answers(walks, progress=False)
+    assert not run.promoted
+    assert "another release went live meanwhile" in run.reason
 
 
 def test_what_is_missing_is_said_before_anything_is_done(walks: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,3 +279,11 @@ def test_the_command_and_the_script_know_the_task(walks: Recommender, capsys: py
     assert "thumbs on reasons are too few" in capsys.readouterr().err
     assert main(["releases", "--task", "answer", *where]) == 0
     assert "retrain --task answer" in capsys.readouterr().err
+
+
+def test_a_release_for_another_base_says_which_run_makes_a_new_one(walks: Recommender) -> None:
+    parts, manifest = {"note": b""}, {"base_model": "another", "prompt": None, "metrics": {}, "data": {}}
+    release = walks.answers().releases.create(parts, {**manifest, "began": "2026-01-01T00:00:00+00:00", "parent": None})
+    with pytest.raises(ReleaseError, match="another base model") as caught:
+        walks.answers().answering(release)
+    assert "llmrec retrain --task answer" in caught.value.hint
