@@ -15,6 +15,7 @@ from tests.service.serving import served
 
 NARROW = {"width": 320, "height": 640}
 FIRST = f"{CARDS}:first-child"
+PARTS = {"llm": "language model", "retrieval": "retrieval"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,18 @@ def kinds(rec: Recommender, user: str = "ann") -> list[str]:
 def number(text: str) -> float:
     """A number as the page writes it, with a true minus."""
     return float(text.replace("\N{MINUS SIGN}", "-"))
+
+
+def test_bars_show_what_sets_the_items_of_a_list_apart(browser: Any, fitted: Recommender) -> None:
+    items = fitted.recommend("ann").items
+    name, words = next((name, words) for name, words in PARTS.items() if name in items[0].parts)
+    mean = sum(one.parts.get(name, 0.0) for one in items) / len(items)
+    with shown(browser, fitted) as page:
+        assert "mean on this list" in page.locator(".bars-note").inner_text()
+        rows = page.locator(".cards .bar-row", has_text=words)
+        lowered = [rows.nth(place).locator(".minus").count() == 1 for place in range(len(items))]
+        assert lowered == [one.parts[name] < mean for one in items]
+        assert len(set(lowered)) == 2
 
 
 def test_a_list_is_shown_with_what_its_scores_are_the_sum_of(browser: Any, fitted: Recommender) -> None:
@@ -63,6 +76,28 @@ def test_a_reload_keeps_the_user_and_somebody_new_begins(browser: Any, fitted: R
         settled(page)
         page.get_by_text("How this list came about").click()
         assert "from what most people take" in page.locator("#list-foot").inner_text()
+
+
+@pytest.mark.parametrize("user", [".", ".."])
+def test_an_id_that_no_address_can_hold_is_refused(browser: Any, fitted: Recommender, user: str) -> None:
+    with served(fitted) as address, tab(browser, address) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.get_by_role("button", name="bob").wait_for()
+        asked.clear()
+        page.goto(f"{address}/#user={user}")
+        page.get_by_text(f"The id “{user}” cannot be used here").wait_for()
+        page.get_by_role("button", name="bob").wait_for()
+        assert [url for url in asked if "/v1/" in url and "/v1/users?" not in url] == []
+        page.get_by_role("button", name="bob").click()
+        settled(page)
+        assert page.get_by_text("cannot be used here").count() == 0
+
+
+def test_the_api_opens_beside_the_page(browser: Any, fitted: Recommender) -> None:
+    with shown(browser, fitted) as page:
+        link = page.get_by_role("link", name="API")
+        assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener")
 
 
 def test_why_opens_a_drawer_and_escape_gives_the_focus_back(browser: Any, fitted: Recommender) -> None:
@@ -195,6 +230,18 @@ def test_what_is_known_is_corrected_and_counts_no_more(browser: Any, fitted: Rec
         assert page.get_by_role("button", name="Remove: you hid Garden gloves").count() == 0
 
 
+def test_the_latest_events_are_shown_when_wanted_and_stay_so(browser: Any, fitted: Recommender) -> None:
+    with shown(browser, fitted) as page:
+        page.get_by_role("tab", name="About you").click()
+        latest = page.locator("#profile details")
+        assert latest.get_attribute("open") is None
+        latest.get_by_text("Your latest events").click()
+        with page.expect_response("**/v1/users/ann"):
+            page.get_by_role("button", name=f"Like {titles(page)[0]}", exact=True).click()
+        latest.get_by_text("Like ", exact=False).first.wait_for()
+        assert latest.get_attribute("open") is not None
+
+
 def test_what_was_learnt_is_shown(browser: Any, fitted: Recommender) -> None:
     with shown(browser, fitted) as page:
         page.get_by_role("tab", name="Learning").click()
@@ -258,7 +305,7 @@ def test_nothing_reaches_over_a_narrow_screen(browser: Any, fitted: Recommender,
         page.wait_for_selector("dialog .reason")
         assert page.evaluate("document.querySelector('dialog').scrollWidth") <= 320
         small = page.evaluate(
-            "[...document.querySelectorAll('button, summary, .stars label, a.jump')].filter((one) => one.offsetWidth"
+            "[...document.querySelectorAll('button, summary, .stars label, .jump a')].filter((one) => one.offsetWidth"
             " && Math.min(one.offsetWidth, one.offsetHeight) < 24).map((one) => one.outerHTML)"
         )
         assert small == []

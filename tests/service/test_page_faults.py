@@ -55,17 +55,83 @@ def test_a_server_that_is_gone_is_told_and_found_again(browser: Any, fitted: Rec
         page.locator("#banner").wait_for(state="hidden")
 
 
-def test_words_said_while_the_server_is_gone_are_not_lost(browser: Any, fitted: Recommender) -> None:
+def test_words_said_while_the_server_is_gone_can_be_said_again_once_they_are_known_not_to_have_arrived(
+    browser: Any, fitted: Recommender
+) -> None:
     with shown(browser, fitted) as page:
         page.context.set_offline(True)
         page.get_by_label("Your message").fill("recommend something")
         page.get_by_role("button", name="Send").click()
-        failed = page.locator(".theirs .problem")
-        failed.wait_for()
+        page.locator(".theirs .problem", has_text="does not answer").wait_for()
+        assert page.locator(".theirs").get_by_role("button", name="Try again").count() == 0
         page.context.set_offline(False)
+        failed = page.locator(".theirs .problem", has_text="did not arrive")
         failed.get_by_role("button", name="Try again").click()
         page.locator(".theirs .small-item").first.wait_for()
         assert page.locator(".mine").count() == 1
+
+
+def test_what_was_said_before_the_connection_broke_is_said_once_and_its_result_shown(
+    browser: Any, fitted: Recommender
+) -> None:
+    def lose_the_answer(route: Route) -> None:
+        route.fetch()
+        route.abort("connectionreset")
+
+    with shown(browser, fitted) as page:
+        page.route("**/v1/chat", lose_the_answer)
+        title = titles(page)[0]
+        page.get_by_label("Your message").fill(f"I hate {title}")
+        page.get_by_label("Your message").press("Enter")
+        page.locator(".theirs .reply-foot").wait_for()
+        assert [event.kind for event in fitted.history("ann").events].count("dislike") == 1
+        assert page.locator(".mine").count() == 1
+        assert page.get_by_role("button", name="Try again").count() == 0
+
+
+def test_feedback_whose_answer_was_lost_is_sent_again_and_stored_once(browser: Any, fitted: Recommender) -> None:
+    sent: list[Any] = []
+
+    def lose_the_first(route: Route) -> None:
+        sent.append(route.request.post_data_json["event_id"])
+        if len(sent) > 1:
+            return route.continue_()
+        route.fetch()
+        return route.abort("connectionreset")
+
+    with shown(browser, fitted) as page:
+        page.route("**/v1/feedback", lose_the_first)
+        page.get_by_role("button", name=f"Like {titles(page)[1]}", exact=True).click()
+        page.locator(".moved").wait_for()
+        assert len(sent) == 2
+        assert [event.kind for event in fitted.history("ann").events].count("like") == 1
+
+
+def test_a_reply_that_is_stopped_goes_on_and_its_result_is_shown(browser: Any, fitted: Recommender) -> None:
+    held: list[Route] = []
+    with shown(browser, fitted) as page:
+        page.route("**/v1/chat", lambda route: held.append(route))
+        page.get_by_label("Your message").fill("recommend something")
+        page.get_by_label("Your message").press("Enter")
+        page.locator(".theirs .progress").wait_for()
+        page.get_by_role("button", name="Stop the reply").click()
+        page.get_by_text("Stopped listening: the request goes on").wait_for()
+        assert page.locator(".theirs").get_by_role("button").count() == 0
+        said = held[0].request.post_data_json
+        fitted.chat("ann", said["conversation_id"]).send(said["message"])
+        page.locator(".theirs .reply-foot").wait_for()
+        assert page.locator(".mine").count() == 1
+
+
+def test_a_title_with_line_separators_does_not_lose_the_reply(browser: Any, fitted: Recommender) -> None:
+    text = "Before\u2028and\u2029after: done."
+    reply = {"conversation_id": "C", "turn": 1, "text": text, "intents": [], "actions": [], "constraints": []}
+    body = f"event:reply\ndata: {json.dumps(reply, ensure_ascii=False)}\n\n".encode()
+    with shown(browser, fitted) as page:
+        headers = {"Content-Type": "text/event-stream"}
+        page.route("**/v1/chat", lambda route: route.fulfill(status=200, headers=headers, body=body))
+        say(page, "recommend something")
+        assert "after: done." in page.locator(".theirs").inner_text()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -159,7 +225,7 @@ def test_the_curves_of_champion_and_challenger_are_drawn_and_written(browser: An
         "curve": curve, "difference": {"value": 0.001, "low": -0.002, "high": 0.004},
     }  # fmt: skip
     learnt = {
-        "live": "rank/0001", "events": 12, "waiting": 3, "last_retrain": None, "running": False,
+        "live": "rank/0001", "events": 12, "waiting": 3, "last_retrain": None, "running": True, "doing": "retrain",
         "champion": {"version": "rank/0001", "created": None, "curve": curve}, "challenger": challenger,
     }  # fmt: skip
     with shown(browser, fitted) as page:
@@ -167,6 +233,7 @@ def test_the_curves_of_champion_and_challenger_are_drawn_and_written(browser: An
         page.get_by_role("tab", name="Learning").click()
         page.get_by_role("img", name="champion rank/0001 ends at +0.0122").wait_for()
         assert page.locator("#learning polyline").count() == 4
+        assert "retrain is running" in page.locator("#learning .facts").inner_text()
         assert "rank/0002 was refused" in page.locator(".verdict").inner_text()
         assert "not better" in page.locator(".verdict").inner_text()
         page.get_by_text("Figures").click()

@@ -15,7 +15,7 @@ export class Problem extends Error {
   }
 }
 
-/** The JSON that answers a request. `patient: false`: a server that is gone is an error at once. */
+/** The JSON that answers a request. */
 export async function ask(path, options = {}) {
   const response = await reach(path, options);
   try {
@@ -30,14 +30,36 @@ export function post(path, body, options = {}) {
   return ask(path, { method: "POST", body, ...options });
 }
 
+/** An id as a part of a path; browsers take dots alone, encoded or not, for a step up in it. */
+export function pathPart(id) {
+  if (!isAddressable(id)) throw unaddressable(id);
+  return encodeURIComponent(id);
+}
+
+export function unaddressable(id) {
+  return new Problem({
+    title: `The id “${id}” cannot be used here`,
+    detail: "within an address, a browser takes it for a step to another one",
+    hint: "choose an id that is more than dots",
+  });
+}
+
+export function isAddressable(id) {
+  return id !== "." && id !== "..";
+}
+
 export function remove(path, options = {}) {
   return ask(path, { method: "DELETE", ...options });
 }
 
-/** A response that is no error: after waiting for a busy or absent server, and for a key where one is needed. */
-export async function reach(path, { method = "GET", body, signal, patient = true } = {}) {
+/**
+ * A response that is no error: after waiting for a busy or absent server, and for a key where one is needed.
+ * Nobody knows whether a request arrived whose connection broke: it is sent again only where it then acts once,
+ * which is said of a POST by `repeatable`.
+ */
+export async function reach(path, { method = "GET", body, signal, repeatable = method !== "POST" } = {}) {
   for (let waits = 0; ;) {
-    const response = await sent(path, method, body, signal, patient);
+    const response = await sent(path, method, body, signal, repeatable);
     if (response.ok) return response;
     const problem = await problemOf(response);
     if (problem.status === 401) {
@@ -52,7 +74,7 @@ export async function reach(path, { method = "GET", body, signal, patient = true
   }
 }
 
-async function sent(path, method, body, signal, patient) {
+async function sent(path, method, body, signal, repeatable) {
   const headers = { Accept: "application/json, text/event-stream", ...authorization() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   for (;;) {
@@ -66,7 +88,7 @@ async function sent(path, method, body, signal, patient) {
     } catch (error) {
       if (error.name === "AbortError") throw error;
       const back = returning();
-      if (!patient) throw gone();
+      if (!repeatable) throw gone();
       await Promise.race([back, aborted(signal)]);
     }
   }
@@ -102,7 +124,7 @@ function gone() {
   return new Problem({
     title: "The server does not answer",
     detail: "the connection could not be made, or broke off",
-    hint: "this page tries again by itself; see whether the server still runs",
+    hint: "see whether the server still runs; what was sent may have arrived",
   });
 }
 

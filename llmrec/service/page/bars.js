@@ -10,7 +10,7 @@ export function scaleOf(values) {
   return high > low ? { low, high } : { low: 0, high: 1 };
 }
 
-/** Rows of [words, value], drawn to one scale; `written` words a value. */
+/** Rows of [words, value, number], drawn to one scale; the number, the value where there is none, stands beside. */
 export function barList(
   rows,
   { scale = scaleOf(rows.map(([, value]) => value)), label = null, written = signed } = {},
@@ -18,11 +18,11 @@ export function barList(
   return el(
     "ul",
     { class: "bars", "aria-label": label },
-    rows.map(([words, value]) => barRow(words, value, scale, written)),
+    rows.map(([words, value, number = value]) => barRow(words, value, written(number), scale)),
   );
 }
 
-function barRow(words, value, { low, high }, written) {
+function barRow(words, value, number, { low, high }) {
   const at = (point) => ((point - low) / (high - low)) * 100;
   const fill = el("span", { class: value < 0 ? "bar-fill minus" : "bar-fill" });
   fill.style.left = `${at(Math.min(0, value))}%`;
@@ -34,6 +34,6 @@ function barRow(words, value, { low, high }, written) {
     { class: "bar-row" },
     el("span", { class: "bar-words" }, words),
     el("span", { class: "bar", "aria-hidden": "true" }, fill, zero),
-    el("span", { class: "bar-value figures" }, written(value)),
+    el("span", { class: "bar-value figures" }, number),
   );
 }

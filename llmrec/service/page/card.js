@@ -3,18 +3,19 @@
 import { barList } from "./bars.js";
 import { button, el, freshId } from "./elements.js";
 import { give, givenOn, takeBack } from "./feedback.js";
-import { attributePairs, chance, decimal, partName } from "./format.js";
+import { attributePairs, chance, decimal } from "./format.js";
 import { tell } from "./here.js";
 import { icon } from "./icons.js";
 import { attempt } from "./notices.js";
+import { partRows } from "./parts.js";
 
 const STARS = [1, 2, 3, 4, 5];
 const SETTLING = 700;
 /** Comments begun and not sent, by item: a list that is made again must not lose them. */
 const drafts = new Map();
 
-/** @param move {kind: "up"|"down"|"new"|"same", by} against the list before, or null. */
-export function itemCard(item, { scale, move }) {
+/** @param means of the parts on the list; @param move {kind: "up"|"down"|"new"|"same", by} against the list before, or null. */
+export function itemCard(item, { means, scale, move }) {
   const titleId = freshId("item");
   const told = el("div", { class: "card-notice" });
   const card = el(
@@ -31,7 +32,7 @@ export function itemCard(item, { scale, move }) {
       el("div", { class: "title-line" }, el("h2", { id: titleId, class: "title" }, item.title), moveBadge(move)),
       attributeList(item.attributes),
     ),
-    scorePart(item, scale),
+    scorePart(item, means, scale),
     actions(item, told),
     told,
   );
@@ -55,8 +56,7 @@ function moveBadge(move) {
   return el("span", { class: `move move-${move.kind}` }, move.kind !== "new" && icon(move.kind), words);
 }
 
-function scorePart(item, scale) {
-  const rows = Object.entries(item.parts ?? {}).map(([name, value]) => [partName(name), value]);
+function scorePart(item, means, scale) {
   const likely = chance(item.probability);
   return el(
     "div",
@@ -67,7 +67,7 @@ function scorePart(item, scale) {
       el("span", {}, "score ", el("b", { class: "figures" }, decimal(item.score))),
       likely && el("span", {}, "chance ", el("b", { class: "figures" }, likely)),
     ),
-    barList(rows, { scale, label: `What the score of ${item.title} is the sum of` }),
+    barList(partRows(item, means), { scale, label: `What the score of ${item.title} is the sum of` }),
   );
 }
 

@@ -4,17 +4,38 @@ import { Problem, reach, remove } from "./api.js";
 import { startConversations } from "./conversations.js";
 import { button, el, freshId, speak } from "./elements.js";
 import { rereadHistory } from "./feedback.js";
-import { here, on, personPath, tell } from "./here.js";
+import { constraintPath, here, on, randomId, tell } from "./here.js";
 import { icon } from "./icons.js";
 import { asProblem, attempt, problemBox } from "./notices.js";
+import { ARRIVED, AT_WORK, outcomeOf } from "./outcome.js";
 import { answerBubble, saidBubble } from "./replies.js";
 import { eventsOf } from "./stream.js";
 
 const OPENERS = ["Recommend something", "Why the first one?", "What do you know about me?", "What can I say?"];
 const LENGTH = 5;
 const NEAR = 80;
+const GOES_ON = "the request goes on; its result will be in the conversation";
 let parts = null;
 let speaking = null;
+/** The number of the newest turn that is shown. */
+let newest = -1;
+
+const NOT_ARRIVED = {
+  title: "Your words did not arrive",
+  detail: "the server could not be reached, and they are not in the conversation",
+  hint: "say them again",
+};
+const NOT_YET = {
+  title: "The result is not in the conversation yet",
+  detail: "the reply was not heard to its end, and the server has not kept it since",
+  hint: "look again in a while, before you say the same once more",
+};
+
+class BrokenOff extends Problem {
+  constructor(detail) {
+    super({ title: "The reply broke off", detail, hint: `wait: ${GOES_ON}` });
+  }
+}
 
 export function startChat(place) {
   parts = makeParts();
@@ -66,6 +87,7 @@ function submit(event) {
 function begin() {
   speaking?.abort();
   here.conversation = null;
+  newest = -1;
   showConstraints([]);
   const chips = OPENERS.map((text) => button(text, () => send(text), { class: "chip chip-button" }));
   parts.log.replaceChildren(
@@ -87,6 +109,7 @@ function showConversation(conversation) {
   begin();
   if (!conversation) return;
   here.conversation = conversation.conversation_id;
+  newest = Math.max(-1, ...conversation.turns.map(({ turn }) => turn));
   parts.log.replaceChildren(
     ...conversation.turns.flatMap((turn) => [
       saidBubble(turn.said),
@@ -109,11 +132,14 @@ async function send(text) {
   try {
     await listen(text, bubble, stream.signal);
   } catch (error) {
-    tellFailure(error, bubble, () => {
+    const again = () => {
       said.remove();
       bubble.remove();
       send(text);
-    });
+    };
+    // Where the server said that it failed, it did; of anything else nobody knows yet what came of it.
+    if (error.status > 0) bubble.append(problemBox(error, again));
+    else findOut(error, text, bubble, again);
   } finally {
     bubble.removeAttribute("aria-busy");
     if (speaking === stream) speaking = null;
@@ -124,10 +150,12 @@ async function send(text) {
 
 async function listen(text, bubble, signal) {
   const user = here.user;
+  // Named here and not by the server, so that it can be looked at even if no answer comes.
+  here.conversation ??= randomId();
   const working = workingLine(bubble);
   try {
     const body = { user_id: user, message: text, conversation_id: here.conversation, n: LENGTH, stream: true };
-    const response = await reach("v1/chat", { method: "POST", body, signal, patient: false });
+    const response = await reach("v1/chat", { method: "POST", body, signal });
     const reply = await lastOf(response, bubble, working);
     if (user === here.user) settle(reply, bubble);
   } finally {
@@ -141,7 +169,7 @@ async function lastOf(response, bubble, working) {
   for await (const { event, data } of readable(response)) {
     if (event === "start") here.conversation = data.conversation_id;
     if (event === "working") working.at(data.seconds);
-    if (event === "error") throw new Problem(data);
+    if (event === "error") throw new Problem({ status: 500, ...data });
     if (event === "reply") return data;
     if (event === "delta") {
       working.end();
@@ -150,11 +178,7 @@ async function lastOf(response, bubble, working) {
       follow();
     }
   }
-  throw new Problem({
-    title: "The reply broke off",
-    detail: "the stream ended before the reply was whole",
-    hint: "ask again; what was done so far holds",
-  });
+  throw new BrokenOff("the stream ended before the reply was whole");
 }
 
 async function* readable(response) {
@@ -162,34 +186,58 @@ async function* readable(response) {
     yield* eventsOf(response);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({
-      title: "The reply broke off",
-      detail: "the connection was lost, or what came cannot be read",
-      hint: "ask again",
-    });
+    throw new BrokenOff("the connection was lost, or what came cannot be read");
   }
 }
 
 function settle(reply, bubble) {
   here.conversation = reply.conversation_id;
+  newest = Math.max(newest, reply.turn ?? -1);
   bubble.replaceWith(answerBubble(reply));
   showConstraints(reply.constraints ?? []);
   speak(reply.text);
   tell("conversation");
   if (reply.actions?.length) {
-    rereadHistory();
-    tell("changed", { words: "" });
+    renew();
   } else {
     tell("profile");
   }
 }
 
-function tellFailure(error, bubble, retry) {
-  if (error.name === "AbortError") {
-    bubble.append(el("p", { class: "quiet" }, "Stopped."));
-    return;
+/** A turn may have changed the list, the profile and what was said of items. */
+function renew() {
+  rereadHistory();
+  tell("changed", { words: "" });
+}
+
+/** The reply was not heard to its end: what came of the words is read from the conversation. */
+async function findOut(error, text, bubble, again) {
+  if (!bubble.isConnected) return;
+  const told = failure(error);
+  bubble.append(told);
+  const gone = error instanceof Problem && !(error instanceof BrokenOff);
+  const busy = () => Boolean(speaking);
+  const found = await outcomeOf(text, { after: newest, pauses: gone ? ARRIVED : AT_WORK, busy });
+  if (!bubble.isConnected) return;
+  if (found) {
+    showConversation(found);
+    tell("conversation");
+    renew();
+  } else if (found === null) {
+    told.replaceWith(
+      gone ? problemBox(NOT_ARRIVED, again) : problemBox(NOT_YET, () => lookAgain(error, text, bubble, again)),
+    );
   }
-  bubble.append(problemBox(asProblem(error), retry));
+}
+
+function lookAgain(error, text, bubble, again) {
+  bubble.replaceChildren();
+  findOut(error, text, bubble, again);
+}
+
+function failure(error) {
+  if (error.name !== "AbortError") return problemBox(asProblem(error));
+  return el("p", { class: "quiet", role: "status" }, `Stopped listening: ${GOES_ON}.`);
 }
 
 function workingLine(bubble) {
@@ -223,12 +271,12 @@ function follow(always = false) {
 
 function showConstraints(constraints) {
   const told = el("div", {});
-  const chips = constraints.map((words, index) =>
+  const chips = constraints.map((words) =>
     el(
       "span",
       { class: "chip" },
       words,
-      button(icon("close"), () => lift(index, told), { class: "chip-drop", "aria-label": `No longer: ${words}` }),
+      button(icon("close"), () => lift(words, told), { class: "chip-drop", "aria-label": `No longer: ${words}` }),
     ),
   );
   parts.constraints.replaceChildren(
@@ -238,9 +286,8 @@ function showConstraints(constraints) {
   );
 }
 
-async function lift(index, told) {
-  const path = personPath(`/constraints/${index}?conversation_id=${encodeURIComponent(here.conversation)}`);
-  const left = await attempt(told, "lifting it", () => remove(path));
+async function lift(words, told) {
+  const left = await attempt(told, "lifting it", () => remove(constraintPath(words)));
   if (!left) return;
   showConstraints(left.constraints);
   parts.field.focus();

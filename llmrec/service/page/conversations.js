@@ -3,7 +3,7 @@
 import { ask, remove } from "./api.js";
 import { button, el } from "./elements.js";
 import { ago, count } from "./format.js";
-import { here, on, personPath, tell } from "./here.js";
+import { conversationPath, here, on, personPath, tell } from "./here.js";
 import { icon } from "./icons.js";
 import { attempt } from "./notices.js";
 
@@ -22,8 +22,7 @@ export function startConversations(show) {
   );
   const open = async (id) => {
     told.replaceChildren();
-    const path = personPath(`/conversations/${encodeURIComponent(id)}`);
-    const conversation = await attempt(told, "opening", () => ask(path));
+    const conversation = await attempt(told, "opening", () => ask(conversationPath(id)));
     if (!conversation) return;
     show(conversation);
     details.open = false;
@@ -59,7 +58,7 @@ export function startConversations(show) {
 async function reopen(id, show) {
   const { user } = here;
   try {
-    const conversation = await ask(personPath(`/conversations/${encodeURIComponent(id)}`));
+    const conversation = await ask(conversationPath(id));
     if (user === here.user && !here.conversation) show(conversation);
     tell("profile");
   } catch (error) {
@@ -76,8 +75,8 @@ function keep() {
 function rows(conversations, open, draw, show, told) {
   if (conversations.length === 0) return [el("li", { class: "quiet" }, "none yet")];
   const forget = async (id) => {
-    const path = personPath(id === null ? "/conversations" : `/conversations/${encodeURIComponent(id)}`);
-    if (!(await attempt(told, "deleting", () => remove(path)))) return;
+    const path = () => (id === null ? personPath("/conversations") : conversationPath(id));
+    if (!(await attempt(told, "deleting", () => remove(path())))) return;
     if (id === null || id === here.conversation) {
       show(null);
       keep();

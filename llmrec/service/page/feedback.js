@@ -1,8 +1,8 @@
 /** What somebody says of items: sent at once, remembered for its undoing, and told to the rest of the page. */
 
-import { ask, post, remove } from "./api.js";
+import { ask, pathPart, post, remove } from "./api.js";
 import { button, el } from "./elements.js";
-import { here, on, personPath, tell } from "./here.js";
+import { here, on, personPath, randomId, tell } from "./here.js";
 import { icon } from "./icons.js";
 import { attempt } from "./notices.js";
 
@@ -34,9 +34,10 @@ export function startFeedback(place) {
 
 /** Say something of an item; what it contradicts is taken back first. Throws what went wrong. */
 export async function give(item, kind, { value = null, text = null } = {}) {
-  const event = { user_id: here.user, item_id: item.item_id, kind, value, text, event_id: freshEventId() };
+  // With a name of its own, sending it twice stores it once.
+  const event = { user_id: here.user, item_id: item.item_id, kind, value, text, event_id: randomId() };
   for (const other of OPPOSED[kind].map((one) => givenOn(item.item_id, one)).filter(Boolean)) await forget(other);
-  await post("v1/feedback", { ...event, recommendation_id: here.recommendation });
+  await post("v1/feedback", { ...event, recommendation_id: here.recommendation }, { repeatable: true });
   if (event.user_id !== here.user) return;
   keep({ ...event, title: item.title });
   lately = [{ ...event, title: item.title }, ...lately].slice(0, LATELY);
@@ -52,14 +53,9 @@ export async function takeBack(event) {
   rereadHistory();
 }
 
-/** A random name of an event, so that sending it twice stores it once. (randomUUID is missing on plain http.) */
-function freshEventId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 async function forget(event) {
   try {
-    await remove(personPath(`/events/${encodeURIComponent(event.event_id)}`));
+    await remove(personPath(`/events/${pathPart(event.event_id)}`));
   } catch (error) {
     // Somebody else took it back already: that is what was wanted.
     if (error.status !== 404) throw error;

@@ -1,6 +1,6 @@
 /** Items the page has met, and the search among all of them. */
 
-import { ask } from "./api.js";
+import { ask, isAddressable, pathPart } from "./api.js";
 import { attributeLine } from "./format.js";
 
 const met = new Map();
@@ -9,11 +9,12 @@ export function remember(items) {
   for (const item of items) met.set(item.item_id, item);
 }
 
-/** The item, asked for once; null where there is none of that id any more. */
+/** The item, asked for once; null where there is none of that id any more, or no path leads to it. */
 export async function itemOf(itemId, signal) {
+  if (!isAddressable(itemId)) return null;
   if (!met.has(itemId)) {
     try {
-      met.set(itemId, await ask(`v1/items/${encodeURIComponent(itemId)}`, { signal }));
+      met.set(itemId, await ask(`v1/items/${pathPart(itemId)}`, { signal }));
     } catch (error) {
       if (error.status !== 404) throw error;
       return null;

@@ -39,7 +39,7 @@ function status(learning) {
     ["Events stored", count(learning.events, "event")],
     ["Waiting to be learnt", count(learning.waiting, "event")],
     ["Last retraining", ago(learning.last_retrain)],
-    ["Now", { true: "learning, or being fitted", false: "at rest" }[learning.running] ?? "not known"],
+    ["Now", learning.running ? `${learning.doing ?? "a training"} is running` : "at rest"],
   ];
   return [
     el(

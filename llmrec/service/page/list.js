@@ -12,9 +12,13 @@ import { remember, seekItems } from "./items.js";
 import { glide, movesBetween, moveWords, placesOf } from "./moves.js";
 import { problemBox, showProblem, showProgress } from "./notices.js";
 import { requestBody, startOptions } from "./options.js";
+import { partMeans, partRows } from "./parts.js";
 import { welcome } from "./people.js";
 
 const place = (name) => document.getElementById(name);
+const BARS =
+  "The numbers are the parts of a score, in log-odds. Each bar shows how far a part is above (right) or below (left) " +
+  "its mean on this list: what sets these items apart.";
 const state = { before: null, asked: null };
 
 export function startList(field) {
@@ -47,7 +51,8 @@ export async function reload(words = "") {
   notices.replaceChildren();
   const done = showProgress(notices, "making the list");
   try {
-    const answer = await post("v1/recommend", { user_id: here.user, ...requestBody() }, { signal: asked.signal });
+    const wish = { user_id: here.user, ...requestBody() };
+    const answer = await post("v1/recommend", wish, { signal: asked.signal, repeatable: true });
     show(answer, words);
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -79,13 +84,16 @@ function draw(answer, moves) {
   const body = place("list-body");
   const places = placesOf(body.querySelector(".cards:not(.skeletons)"));
   const held = heldFocus(body);
-  const scale = scaleOf(answer.items.flatMap(({ parts }) => Object.values(parts ?? {})));
+  const means = partMeans(answer.items);
+  const scale = scaleOf(answer.items.flatMap((item) => partRows(item, means).map(([, value]) => value)));
   const cards = el(
     "ol",
     { class: "cards" },
-    answer.items.map((item) => itemCard(item, { scale, move: moves.get(item.item_id) })),
+    answer.items.map((item) => itemCard(item, { means, scale, move: moves.get(item.item_id) })),
   );
-  body.replaceChildren(answer.items.length ? cards : nothingLeft());
+  body.replaceChildren(
+    ...(answer.items.length ? [el("p", { class: "quiet small bars-note" }, BARS), cards] : [nothingLeft()]),
+  );
   glide(cards, places);
   held(cards);
 }

@@ -1,13 +1,15 @@
 /** Who is here: found by id or new, and kept in the address so that a reload keeps them. */
 
-import { ask } from "./api.js";
+import { ask, isAddressable, unaddressable } from "./api.js";
 import { combobox } from "./combobox.js";
 import { button, el } from "./elements.js";
 import { attributeLine, count } from "./format.js";
 import { here, on, personPath, tell } from "./here.js";
-import { attempt } from "./notices.js";
+import { attempt, problemBox } from "./notices.js";
 
 const SUGGESTED = 6;
+/** An id of the address that nobody can have here. */
+let refused = null;
 
 export function startPeople(place) {
   const shown = el("p", { class: "person-now", "aria-live": "polite" });
@@ -38,7 +40,8 @@ export function become(userId) {
 export function readAddress() {
   const user = new URLSearchParams(location.hash.slice(1)).get("user");
   if (user === here.user && user !== null) return;
-  here.user = user || null;
+  refused = user && !isAddressable(user) ? user : null;
+  here.user = refused ? null : user || null;
   here.conversation = null;
   here.recommendation = null;
   document.title = here.user ? `${here.user} – llmrec` : "llmrec";
@@ -80,6 +83,7 @@ export async function welcome(place, field) {
     el(
       "div",
       { class: "welcome" },
+      refused && problemBox(unaddressable(refused)),
       el("h2", {}, "Whose list shall it be?"),
       el("p", { class: "quiet" }, "Find a user above, or type an id that nobody has: you begin as somebody new."),
       people,

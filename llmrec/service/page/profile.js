@@ -1,10 +1,10 @@
 /** What is known about a person, what each line rests on, and how to take it back. */
 
-import { ask, remove } from "./api.js";
+import { ask, pathPart, remove } from "./api.js";
 import { button, el } from "./elements.js";
 import { rereadHistory } from "./feedback.js";
 import { ago, count, sentence } from "./format.js";
-import { here, on, personPath, tell } from "./here.js";
+import { constraintPath, here, on, personPath, tell } from "./here.js";
 import { icon } from "./icons.js";
 import { attempt } from "./notices.js";
 
@@ -35,7 +35,6 @@ export function startProfile(panel) {
   on("person", () => {
     place.known = null;
     place.lines.replaceChildren();
-    const open = Boolean(place.history.querySelector("details[open]"));
     place.history.replaceChildren();
   });
   // Asked for when it is looked at: each profile is work for the server.
@@ -72,7 +71,7 @@ function drawLines() {
 }
 
 function profileLine(line) {
-  const removable = line.event_ids?.length > 0 || Number.isInteger(line.constraint);
+  const removable = line.event_ids?.length > 0 || isConstraint(line);
   const told = el("div", {});
   const off =
     removable &&
@@ -96,17 +95,16 @@ function restsOn({ event_ids: ids = [] }) {
 
 async function takeLine(line, told) {
   const done = await attempt(told, "removing", async () => {
-    if (Number.isInteger(line.constraint)) await liftConstraint(line.constraint);
-    for (const id of line.event_ids ?? []) await remove(personPath(`/events/${encodeURIComponent(id)}`));
+    if (isConstraint(line)) tell("constraints", await remove(constraintPath(line.words)));
+    for (const id of line.event_ids ?? []) await remove(personPath(`/events/${pathPart(id)}`));
     await rereadHistory();
     return true;
   });
   if (done) tell("changed", { words: `No longer counts: ${line.text}.` });
 }
 
-async function liftConstraint(index) {
-  const conversation = encodeURIComponent(here.conversation ?? "");
-  tell("constraints", await remove(personPath(`/constraints/${index}?conversation_id=${conversation}`)));
+function isConstraint({ kind, words }) {
+  return kind === "constraint" && Boolean(words);
 }
 
 function drawHistory(history) {
@@ -116,7 +114,7 @@ function drawHistory(history) {
     const told = el("div", {});
     const off = async () => {
       const done = await attempt(told, "removing", async () => {
-        await remove(personPath(`/events/${encodeURIComponent(event.event_id)}`));
+        await remove(personPath(`/events/${pathPart(event.event_id)}`));
         await rereadHistory();
         return true;
       });
@@ -139,6 +137,7 @@ function drawHistory(history) {
       told,
     );
   });
+  const open = Boolean(place.history.querySelector("details[open]"));
   place.history.replaceChildren(
     ...(rows.length
       ? [

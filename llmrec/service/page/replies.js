@@ -1,6 +1,6 @@
 /** One turn of a conversation, as it is shown: words, what was done, a list to click, a thumb. */
 
-import { post } from "./api.js";
+import { pathPart, post } from "./api.js";
 import { button, el } from "./elements.js";
 import { attributeLine } from "./format.js";
 import { here, tell } from "./here.js";
@@ -111,8 +111,9 @@ function thumbs(reply, told) {
   const press = async (pressed, up) => {
     const value = pressed.getAttribute("aria-pressed") === "true" ? null : up;
     told.replaceChildren();
-    const path = `v1/chat/${encodeURIComponent(reply.conversation_id)}/turns/${encodeURIComponent(reply.turn)}/thumb`;
-    const kept = await attempt(told, "sending", () => post(path, { user_id: here.user, up: value }));
+    const path = () => `v1/chat/${pathPart(reply.conversation_id)}/turns/${reply.turn}/thumb`;
+    const body = { user_id: here.user, up: value };
+    const kept = await attempt(told, "sending", () => post(path(), body, { repeatable: true }));
     if (!kept) return;
     buttons.forEach((one, place) => one.setAttribute("aria-pressed", String(kept.up === [true, false][place])));
   };

@@ -20,14 +20,17 @@ export async function* eventsOf(response) {
 }
 
 function eventOf(block) {
-  const lines = block
-    .split("\n")
-    .map((line) => line.match(/^(event|data): ?(.*)$/))
-    .filter(Boolean);
-  const data = lines
-    .filter(([, field]) => field === "data")
-    .map(([, , text]) => text)
+  const fields = block.split("\n").map(fieldOf);
+  const data = fields
+    .filter(([name]) => name === "data")
+    .map(([, text]) => text)
     .join("\n");
-  const event = lines.find(([, field]) => field === "event")?.[2] ?? "message";
+  const event = fields.find(([name]) => name === "event")?.[1] ?? "message";
   return data ? { event, data: JSON.parse(data) } : null;
+}
+
+/** Cut at the first colon. Only line feeds end a line here: titles may hold others, such as U+2028. */
+function fieldOf(line) {
+  const colon = line.indexOf(":");
+  return colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 1).replace(/^ /, "")];
 }

@@ -79,7 +79,7 @@ async function explain(item) {
   const request = { user_id: here.user, item_id: item.item_id, context: Object.keys(context).length ? context : null };
   await attempt(body, "weighing what you did", async () => {
     try {
-      const told = await post("v1/explain", request, { signal });
+      const told = await post("v1/explain", request, { signal, repeatable: true });
       await showExplanation(body, told, signal);
     } finally {
       body.querySelector(".bones")?.remove();
