@@ -3,16 +3,10 @@
     python scripts/evaluate_wording.py --explanations 1000 --json wording.json               # the template's words
     python scripts/evaluate_wording.py --explanations 100 --model --json worded.json         # the language model's
 
-<<<<<<< HEAD
-On MovieLens-100K, through the public API: the first five items of users' lists are explained. Every title of the
-catalogue, every value of an attribute and every number in the text must stand in the evidence. `--model` lets the
-language model word them (a few seconds each on a CPU), `--llm` lets it rank too.
-=======
 On MovieLens-100K, through the public API: the first five items of users' lists are explained. What the user is said
 to have done must have been done, with that very title and rating; every other title of the catalogue, value of an
 attribute and number in the text must stand in the evidence. `--model` lets the language model word them (a few
 seconds each on a CPU), `--llm` lets it rank too.
->>>>>>> wt-check
 """
 
 from __future__ import annotations
