@@ -53,7 +53,7 @@ def plain(slots: tuple[str, ...] | list[str]) -> list[str]:
     return sorted(one.replace("title=The ", "title=").replace(", The", "") for one in slots)
 
 
-@pytest.mark.parametrize(("name", "least"), [("utterances.tsv", 0.98), ("fresh.tsv", 0.94), ("untouched.tsv", 0.91)])
+@pytest.mark.parametrize(("name", "least"), [("utterances.tsv", 0.98), ("fresh.tsv", 0.94), ("untouched.tsv", 0.93)])
 def test_utterances_are_understood(films: Recommender, name: str, least: float) -> None:
     asked = list(utterances(name))
     understanding = films._understanding()[1]
