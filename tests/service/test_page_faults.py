@@ -81,10 +81,11 @@ def test_what_was_said_before_the_connection_broke_is_said_once_and_its_result_s
     with shown(browser, fitted) as page:
         page.route("**/v1/chat", lose_the_answer)
         title = titles(page)[0]
-        page.get_by_label("Your message").fill(f"I hate {title}")
+        page.get_by_label("Your message").fill(f"hide the {title}")
         page.get_by_label("Your message").press("Enter")
         page.locator(".theirs .reply-foot").wait_for()
-        assert [event.kind for event in fitted.history("ann").events].count("dislike") == 1
+        page.get_by_role("heading", name=title).wait_for(state="detached")
+        assert [event.kind for event in fitted.history("ann").events].count("hide") == 1
         assert page.locator(".mine").count() == 1
         assert page.get_by_role("button", name="Try again").count() == 0
 
