@@ -110,8 +110,12 @@ def test_feedback_whose_answer_was_lost_is_sent_again_and_stored_once(browser: A
 
 def test_a_reply_that_is_stopped_goes_on_and_its_result_is_shown(browser: Any, fitted: Recommender) -> None:
     held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     with shown(browser, fitted) as page:
-        page.route("**/v1/chat", lambda route: held.append(route))
+        page.route("**/v1/chat", hold)
         page.get_by_label("Your message").fill("recommend something")
         page.get_by_label("Your message").press("Enter")
         page.locator(".theirs .progress").wait_for()
