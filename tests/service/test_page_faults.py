@@ -115,11 +115,7 @@ def test_a_reply_that_is_stopped_goes_on_and_its_result_is_shown(browser: Any, f
         held.append(route)
 
     with shown(browser, fitted) as page:
-<<<<<<< HEAD
-        page.route("**/v1/chat", held.append)
-=======
         page.route("**/v1/chat", hold)
->>>>>>> wt-front
         page.get_by_label("Your message").fill("recommend something")
         page.get_by_label("Your message").press("Enter")
         page.locator(".theirs .progress").wait_for()
