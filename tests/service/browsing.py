@@ -17,7 +17,7 @@ import pytest
 from llmrec import Recommender
 from tests.service.serving import served
 
-CHROMIUM = Path(os.environ.get("LLMREC_CHROMIUM", "/usr/bin/chromium"))
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 CARDS = "#list-body .cards:not(.skeletons) .card"
 WAIT = 30_000
 
