@@ -30,7 +30,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,10 +216,15 @@ def asked(kind: str, user: str, item: str, draw: random.Random) -> tuple[str, di
 
 def ask_steadily(address: str, users: list[str], seconds: float) -> Seen:
     """Lists at even times, however long the ones before take."""
-    begin, places, seen, lock = time.monotonic() + 0.2, iter(range(int(RATE * seconds))), Seen(), threading.Lock()
+    places, seen, lock = iter(range(int(RATE * seconds))), Seen(), threading.Lock()
+    # To make a client takes longer than to answer one, and here both share the processor.
+    clients = [httpx2.Client(base_url=address, timeout=30, trust_env=False) for _ in range(CLIENTS)]
+    for one in clients:
+        one.get("/health/live")
+    begin = time.monotonic() + 0.2
 
-    def ask() -> None:
-        with httpx2.Client(base_url=address, timeout=30, trust_env=False) as http:
+    def ask(http: httpx2.Client) -> None:
+        with closing(http):
             while True:
                 with lock:
                     place = next(places, None)
@@ -235,7 +240,7 @@ def ask_steadily(address: str, users: list[str], seconds: float) -> Seen:
                 seen.seconds["recommend"].append(taken)
                 seen.own.append(taken - sum(answer.json()["trace"]["seconds"].values()))
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=ask, args=(one,)) for one in clients]
     for thread in threads:
         thread.start()
     for thread in threads:

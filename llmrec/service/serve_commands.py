@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import signal
@@ -75,6 +76,10 @@ def serve_workspace(workspace: Path, host: str, port: int, names: frozenset[str]
         say("… loading the models")
         rec.share(rec.settings.service.batch)
         rec.ready()
+        # What was loaded stays: to look through it for garbage again and again would hold up requests for tenths of a
+        # second.
+        gc.collect()
+        gc.freeze()
         hosts = {host_of(name) for name in (*names, *([host] if local else []))}
         if hosts:
             hosts |= _LOOPBACK  # health checks
