@@ -13,6 +13,7 @@ import uvicorn
 
 from llmrec import Recommender
 from llmrec.service.http import create_app
+from llmrec.service.web.connections import PatientConnection
 
 
 @contextmanager
@@ -20,7 +21,8 @@ def served(rec: Recommender, **options: Any) -> Iterator[str]:
     """Serve until the block ends; gives the address."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(rec, **options), log_config=None, timeout_graceful_shutdown=10)
+    app = create_app(rec, **options)
+    config = uvicorn.Config(app, http=PatientConnection, log_config=None, timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -13,6 +13,7 @@ import pytest
 
 from llmrec import Event, Item, Recommender
 from llmrec.config import ServiceSettings
+from llmrec.service.web import connections
 from llmrec.service.web.keys import Keys
 from llmrec.testing import FailingLanguageModel, OverlapLanguageModel
 from tests.service.serving import client
@@ -404,6 +405,17 @@ def test_a_slow_client_is_sent_away(fitted: Recommender) -> None:
             answered = slow.recv(4096)
         assert b" 408 " in answered.splitlines()[0]
         asked(http, "/v1/recommend", ANN)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /health/live HTT", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /he"])
+def test_who_never_ends_the_head_of_a_request_is_hung_up_on(
+    http: httpx2.Client, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    with socket.create_connection((str(http.base_url.host), http.base_url.port), timeout=5) as silent:
+        silent.sendall(said)
+        while silent.recv(4096):
+            pass
 
 
 def test_a_key_is_needed_once_there_is_one(fitted: Recommender) -> None:
