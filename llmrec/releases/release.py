@@ -68,6 +68,25 @@ class Release:
         began = self.manifest.get("began", self.manifest["created"])
         return moment is not None and datetime.fromisoformat(str(began)) < moment
 
+    def to_dict(self, live: str | None, forgotten: datetime | None) -> dict[str, Any]:
+        """The JSON form of lists of releases.
+
+        Args:
+            live: The version that answers.
+            forgotten: When a user was deleted last.
+        """
+        metrics = dict(self.manifest.get("metrics", {}))
+        adapter, thumbs = metrics.get("adapter"), self.manifest.get("data", {}).get("thumbs")
+        return {
+            "version": self.version,
+            "live": self.version == live,
+            "created": self.manifest.get("created"),
+            "parent": self.manifest.get("parent"),
+            "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else f"{thumbs} thumbs" if thumbs else "",
+            "metrics": metrics,
+            "learnt_from_deleted": self.made_before(forgotten),
+        }
+
     def folder(self, name: str) -> Path | None:
         """The directory of the parts under `name`, each verified as by `read`; None where there are none."""
         parts = [part for part in self.manifest["files"] if part.startswith(f"{name}/")]

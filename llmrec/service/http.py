@@ -81,6 +81,12 @@ def create_app(
         running.health_routes(served),
     ):
         app.include_router(router, dependencies=[Security(HTTPBearer(auto_error=False, description=_KEY))])
+    _add_pages(app)
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    """What browsers show: the page and the API's documentation, with all their files."""
     app.mount("/docs/files", StaticFiles(packages=[("fastapi_offline", "static")]), name="docs-files")
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
 
@@ -91,8 +97,6 @@ def create_app(
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(_PAGE / "docs.html")
-
-    return app
 
 
 def _name_of(route: APIRoute) -> str:

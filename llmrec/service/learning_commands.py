@@ -117,10 +117,7 @@ def _list(context: typer.Context, task: Task = "rank", workspace: Workspace = HE
     with opened(workspace) as rec:
         live = rec.store.alias(task)
         forgotten = rec.store.last_forgotten()
-        found = [
-            {**_told(release, live), "learnt_from_deleted": release.made_before(forgotten)}
-            for release in _releases_of(rec, task).list()
-        ]
+        found = [release.to_dict(live, forgotten) for release in _releases_of(rec, task).list()]
     if as_json:
         print_json(found)
     elif not found:
@@ -207,16 +204,3 @@ def forget(user: str, workspace: Workspace = HERE, as_json: AsJson = False) -> N
         told = ", ".join(f"{count} {name}" for name, count in gone.items() if name != "users")
         say(f"deleted of {user}: {told}")
         say(f"Releases made before may have learnt from them. Next: {command('retrain', workspace)}")
-
-
-def _told(release: Release, live: str | None) -> dict[str, object]:
-    adapter = release.manifest.get("metrics", {}).get("adapter")
-    thumbs = release.manifest.get("data", {}).get("thumbs")
-    return {
-        "version": release.version,
-        "live": release.version == live,
-        "created": release.manifest.get("created"),
-        "parent": release.manifest.get("parent"),
-        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else f"{thumbs} thumbs" if thumbs else "",
-        "metrics": dict(release.manifest.get("metrics", {})),
-    }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -79,24 +80,10 @@ def health_routes(served: Served) -> APIRouter:
     return router
 
 
-def told(release: Release, live: str | None, forgotten: datetime | None) -> dict[str, Any]:
-    """A release as JSON."""
-    adapter = release.manifest.get("metrics", {}).get("adapter")
-    return {
-        "version": release.version,
-        "live": release.version == live,
-        "created": release.manifest.get("created"),
-        "parent": release.manifest.get("parent"),
-        "adapter": f"gain {max(adapter['gains']):+.4f}" if adapter else "",
-        "learnt_from_deleted": release.made_before(forgotten),
-        "metrics": dict(release.manifest.get("metrics", {})),
-    }
-
-
 def _releases(served: Served) -> list[dict[str, Any]]:
     rec = served.rec
     live, forgotten = _live(served), rec.store.last_forgotten()
-    return [told(release, live, forgotten) for release in rec.releases.list()]
+    return [release.to_dict(live, forgotten) for release in rec.releases.list()]
 
 
 def _learning(served: Served) -> dict[str, Any]:
@@ -153,13 +140,15 @@ def _curve(release: Release) -> list[dict[str, float]]:
 
 
 def _report(served: Served, release: Release) -> dict[str, Any] | None:
-    path = served.rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
     with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_report_file(served, release).read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else None
     return None
 
 
 def _when(served: Served, release: Release) -> str:
-    path = served.rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+    return datetime.fromtimestamp(_report_file(served, release).stat().st_mtime, UTC).isoformat()
+
+
+def _report_file(served: Served, release: Release) -> Path:
+    return served.rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
