@@ -9,7 +9,7 @@ sentences while these were written.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,9 @@ def plain(slots: tuple[str, ...] | list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "least"), [("utterances.tsv", 0.98), ("fresh.tsv", 0.94), ("untouched.tsv", 0.93)])
-def test_utterances_are_understood(films: Recommender, name: str, least: float) -> None:
+def test_utterances_are_understood(
+    films: Recommender, name: str, least: float, record_property: Callable[[str, object], None]
+) -> None:
     asked = list(utterances(name))
     understanding = films._understanding()[1]
     read = [understanding.wishes(one.text) for one in asked]
@@ -63,9 +65,11 @@ def test_utterances_are_understood(films: Recommender, name: str, least: float) 
         == {wish.intent for wish in wishes}
         for one, wishes in zip(asked, read, strict=True)
     ]
+    record_property(f"intents of {name}", sum(right) / len(asked))
     assert sum(right) >= least * len(asked)
     slotted = [(one, wishes) for one, wishes in zip(asked, read, strict=True) if one.slots is not None]
     found = [plain(one.slots or ()) == plain(slots_of(wishes, films)) for one, wishes in slotted]
+    record_property(f"slots of {name}", sum(found) / len(found))
     assert len(found) >= 90
     assert sum(found) >= (least + 0.01) * len(found)
 
