@@ -134,6 +134,8 @@ class RankingSettings(_Section):
     """Longest piece of foreign text (a title, a description, an attribute, a comment)."""
     attributes: Annotated[int, Field(ge=0)] = 8
     """At most so many attributes of an item, a user and a situation are told; 0: titles and descriptions alone."""
+    evidence: Annotated[int, Field(ge=0, le=5)] = 0
+    """Each candidate says how common it is, and of so many items of the history that it often follows them; 0: no."""
     batch_tokens: Annotated[int, Field(ge=64)] = 4096
     """Longest pass of the model, in tokens; more candidates take several."""
     prefix_cache_mb: Annotated[int, Field(ge=0)] = 512

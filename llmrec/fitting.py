@@ -179,7 +179,7 @@ class Fit:
         )
         # No text encoder: who is asked about here has a history.
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
-        retriever = Retriever(self.catalogue, space, cold)
+        retriever = Retriever(self.catalogue, space, cold, told=self.settings.ranking.evidence)
         held_out = self._held_out(fitted.held_out if fitted else None, snapshot)
         requests = judge(held_out, retriever, retrieval.candidates)
         evidence = None
@@ -337,7 +337,9 @@ def _evidence(
     features = [_features(request, retriever, unseen) for request in requests]
     unseen = unseen.weighed(*_hits(requests, features))
     rescored = [
-        request if of_one is None else request.rescored(unseen.rescored(of_one[:, 0], of_one[:, 1:]))
+        request
+        if of_one is None
+        else request.told(retriever, unseen).rescored(unseen.rescored(of_one[:, 0], of_one[:, 1:]))
         for request, of_one in zip(requests, features, strict=True)
     ]
     return rescored, unseen.recounted(sequences)

@@ -99,9 +99,10 @@ class Parts:
             return self._rankers[version]
 
     def prompt(self) -> str:
-        """What identifies how the language model is asked: the template's words, and what of an item it is given."""
+        """What identifies how the language model is asked: the template's words, and what of an item it is told."""
         ranking = self._settings.ranking
         told = f"{self.prompts.fingerprint('rank')}:{ranking.attributes}:{ranking.text_tokens}"
+        told += f":evidence{ranking.evidence}" if ranking.evidence else ""
         return told + (":chat" if self._settings.models.chat_template else "")
 
     def understanding(self, catalogue: Catalogue) -> Understanding:

@@ -20,6 +20,7 @@ import torch
 from llmrec import Recommender
 from llmrec.models import TransformersLM, resolve
 from llmrec.ranking import PromptLibrary, Ranker
+from llmrec.records import Candidate
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -41,7 +42,7 @@ def measure(rec: Recommender, user_ids: list[str], candidates: int) -> dict[str,
         rows["recommend_without_llm"].append(timed(lambda: rec.recommend(user_id, llm=False)))  # noqa: B023
         history = rec.history(user_id)
         shared = ranker.shared(history, items)
-        suffixes = [ranker.candidate(items[i])[0] for i in list(items)[:candidates]]
+        suffixes = [ranker.candidate(Candidate(items[i], 0.0))[0] for i in list(items)[:candidates]]
         rows["packed"].append(timed(lambda: model.score(shared.ids, suffixes)))  # noqa: B023
         rows["separate"].append(timed(lambda: model.score_separately(shared.ids, suffixes)))  # noqa: B023
     medians = {name: statistics.median(seconds) for name, seconds in rows.items()}

@@ -24,7 +24,7 @@ from llmrec.evaluation.interactions import NO_TIME, Interactions, Rows, Sequence
 from llmrec.evaluation.protocols import Requests
 from llmrec.files import replace_file
 from llmrec.ranking import Fusion, Ranker
-from llmrec.records import Event, History, Item, User
+from llmrec.records import Candidate, Event, History, Item, User
 from llmrec.retrieval import Retriever
 
 __all__ = ["JudgedLists", "ListOrder", "histories_of", "judge_lists"]
@@ -133,18 +133,17 @@ def judge_lists(
     alone, items = retriever.with_evidence(None), retriever.catalogue.items
     rows = np.full((len(histories), min(candidates, len(item_ids))), -1, np.int64)
     encoder, control = np.zeros(rows.shape), np.zeros(rows.shape)
+    proposed: list[Sequence[Candidate]] = []
     for place, history in enumerate(tqdm(histories, unit=" lists", leave=False, disable=None if progress else True)):
         found = alone.retrieve(history, candidates, excluded=history.seen).candidates
         found_ids = [one.item.item_id for one in found]
         rows[place, : len(found)] = [places[item_id] for item_id in found_ids]
         encoder[place, : len(found)] = [one.score for one in found]
-        if found:
-            rescored = retriever.score(history, found_ids).candidates
-            control[place, : len(found)] = [one.score for one in rescored]
+        proposed.append(retriever.score(history, found_ids).candidates if found else ())
+        control[place, : len(found)] = [one.score for one in proposed[-1]]
     said = None
     if ranker is not None:
-        listed = [[items[item_ids[row]] for row in line if row >= 0] for line in rows]
-        asked = list(zip(histories, listed, strict=True))
+        asked = list(zip(histories, proposed, strict=True))
         said = _said(ranker, items, asked, width=rows.shape[1], kept=kept, progress=progress)
     return JudgedLists(rows, encoder, control, said, fusion)
 
@@ -152,7 +151,7 @@ def judge_lists(
 def _said(
     ranker: Ranker,
     items: Mapping[str, Item],
-    asked: Sequence[tuple[History, Sequence[Item]]],
+    asked: Sequence[tuple[History, Sequence[Candidate]]],
     *,
     width: int,
     kept: Path | None,

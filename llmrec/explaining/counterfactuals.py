@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.ranking import FusedRanker, Pushback, Ranker, SharedPrompt
-from llmrec.records import AttributeValue, History, Item
+from llmrec.records import AttributeValue, Candidate, History, Item
 from llmrec.retrieval import Retriever
 
 __all__ = ["score_drops"]
@@ -38,7 +38,8 @@ def score_drops(
     drops = fused.fusion.retrieval_weight * _retrieval_drops(item, history, retriever)
     if fused.ranker is not None:
         shared = fused.ranker.shared(history, items, context)
-        drops += fused.fusion.llm_weight * _llm_drops(item, shared, fused.ranker, len(history.events))
+        (candidate,) = retriever.score(history, [item.item_id]).candidates
+        drops += fused.fusion.llm_weight * _llm_drops(candidate, shared, fused.ranker, len(history.events))
     if fused.pushback is not None:
         drops += _pushback_drops(item, history, fused.pushback)
     return [float(drop) for drop in drops]
@@ -72,11 +73,11 @@ def _pushback_drops(item: Item, history: History, pushback: Pushback) -> NDArray
     )
 
 
-def _llm_drops(item: Item, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:
+def _llm_drops(candidate: Candidate, shared: SharedPrompt, ranker: Ranker, events: int) -> NDArray[np.float64]:
     """How much the language model's opinion falls without each of the events, of which the prompt holds the newest."""
     drops = np.zeros(events)
-    without = ranker.score_without_each(shared, item)
+    without = ranker.score_without_each(shared, candidate)
     if len(without):
-        whole, _ = ranker.score(shared, [item])
+        whole, _ = ranker.score(shared, [candidate])
         drops[-len(without) :] = whole[0] - without
     return drops

@@ -182,7 +182,7 @@ def _begun_alike(one: _List, chain: Sequence[_Prompted], ranker: Ranker, items: 
 
 def _prompted(one: _List, ranker: Ranker, items: Mapping[str, Item]) -> _Prompted:
     shared = ranker.shared(one.request.before, items)
-    candidates = [ranker.candidate(one.request.candidates[place].item) for place in one.places.tolist()]
+    candidates = [ranker.candidate(one.request.candidates[place]) for place in one.places.tolist()]
     return _Prompted(
         events=shared.events,
         path=(shared.head, *shared.lines),

@@ -119,7 +119,7 @@ def _rows(request: HeldOutRequest, ranker: Ranker, items: Mapping[str, Item]) ->
     shared = ranker.shared(request.before, items).ids
     for place, candidate in enumerate(request.candidates):
         yield {
-            "prompt": ranker.model.text([*shared, *ranker.candidate(candidate.item)[0]]),
+            "prompt": ranker.model.text([*shared, *ranker.candidate(candidate)[0]]),
             "completion": " Yes",
             "label": place == request.taken,
         }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmrec.ranking.fusion import JudgedList
 from llmrec.ranking.ranker import Ranker
 from llmrec.records import Candidate, Event, History
-from llmrec.retrieval import Catalogue, Retriever
+from llmrec.retrieval import Catalogue, Evidence, Retriever
 
 __all__ = ["HeldOutRequest", "judge"]
 
@@ -39,20 +39,26 @@ class HeldOutRequest:
     def asked(self, ranker: Ranker, catalogue: Catalogue) -> HeldOutRequest:
         """The same request with the language model's opinion."""
         shared = ranker.shared(self.before, catalogue.items)
-        scores, _ = ranker.score(shared, [candidate.item for candidate in self.candidates])
+        scores, _ = ranker.score(shared, self.candidates)
         return replace(self, llm=scores)
 
     def rescored(self, scores: NDArray[np.float64]) -> HeldOutRequest:
         """The same candidates with other scores, best first."""
         order = np.argsort(-scores, kind="stable").tolist()
-        candidates = tuple(Candidate(self.candidates[place].item, float(scores[place])) for place in order)
+        candidates = tuple(replace(self.candidates[place], score=float(scores[place])) for place in order)
         return replace(self, candidates=candidates, taken=None if self.taken is None else order.index(self.taken))
 
     def weighed(self, weight: float) -> HeldOutRequest:
         """The same with scores of so many times the size."""
         if weight == 1.0:
             return self
-        return replace(self, candidates=tuple(Candidate(one.item, weight * one.score) for one in self.candidates))
+        return replace(self, candidates=tuple(replace(one, score=weight * one.score) for one in self.candidates))
+
+    def told(self, retriever: Retriever, evidence: Evidence | None = None) -> HeldOutRequest:
+        """The same candidates with what behaviour says of them, by other counts than the retriever's if given."""
+        known = retriever.behaviour(self.before, [one.item.item_id for one in self.candidates], evidence)
+        told = (replace(one, behaviour=of_one) for one, of_one in zip(self.candidates, known, strict=True))
+        return replace(self, candidates=tuple(told))
 
     def judged(self) -> JudgedList:
         """The scores alone; only for a request whose item was among the candidates."""

@@ -97,7 +97,7 @@ class FusedRanker:
             return _Opinion()
         shared = self.ranker.shared(history, items, context)
         try:
-            scores, capped = self.ranker.score(shared, [candidate.item for candidate in candidates])
+            scores, capped = self.ranker.score(shared, candidates)
         except ScoringError as error:
             _logger.warning("the language model failed, so the retriever's order is the answer: %s", error)
             return _Opinion(shared=shared, fallback=str(error))

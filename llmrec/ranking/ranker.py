@@ -7,8 +7,9 @@ a title, a description, an attribute with its name, a comment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 
@@ -17,12 +18,17 @@ from numpy.typing import NDArray
 
 from llmrec.models import LanguageModel, Segment, flat
 from llmrec.ranking.prompts import PromptLibrary, Slot
-from llmrec.records import AttributeValue, Event, History, Item, in_words
+from llmrec.records import AttributeValue, Behaviour, Candidate, Event, History, Item, in_words
 
 __all__ = ["Ranker", "SharedPrompt"]
 
 Ids = tuple[int, ...]
 
+_UNTOLD = Behaviour((), 0.0)
+_OFTEN = 0.02
+"""Of what comes soon after an item, the share from which on another one follows it often."""
+_COMMON = (0.5, 0.8, 0.95)
+"""The shares of the items that are taken more seldom than one that is not rare, common, very common."""
 _STEP = 5
 _MANY = 20
 """Of a long history, where so many events fit, the oldest are trimmed several at once: most of the times that an event
@@ -113,37 +119,36 @@ class Ranker:
         emptied = self.shared(History(history.user), items, context) if len(history.events) == 1 else None
         return SharedPrompt(head, lines, tail, events, capped, emptied)
 
-    def score(self, shared: SharedPrompt, items: Sequence[Item]) -> tuple[NDArray[np.float32], int]:
-        """The model's log-odds that each item is taken next, float32 [len(items)], and how many texts were capped.
+    def score(self, shared: SharedPrompt, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], int]:
+        """The model's log-odds that each is taken next, float32 [candidates], and how many texts were capped.
 
         Raises:
             ScoringError: The model failed.
         """
-        encoded = [self.candidate(item) for item in items]
+        encoded = [self.candidate(one) for one in candidates]
         scores = self.model.score(shared.ids, [ids for ids, _ in encoded])
         return scores, sum(capped for _, capped in encoded)
 
-    def score_without_each(self, shared: SharedPrompt, item: Item) -> NDArray[np.float32]:
-        """The item's log-odds without each of the newest events, float32, oldest of them first.
+    def score_without_each(self, shared: SharedPrompt, candidate: Candidate) -> NDArray[np.float32]:
+        """The candidate's log-odds without each of the newest events, float32, oldest of them first.
 
         There is one for every line of the prompt; and one for a single known event even where its line did not fit,
-        because without it the prompt says that nothing is known. Nothing moves into the gap. The prompts are the ones
-        `score` would see, read as branches of what they share.
+        because without it the prompt says that nothing is known. Nothing moves into the gap, and the candidate does
+        not say any more that it follows what is gone. The prompts are read as branches of what they share.
 
         Raises:
             ScoringError: The model failed.
         """
         if shared.emptied is not None:
-            return self.score(shared.emptied, [item])[0]
-        candidate, _ = self.candidate(item)
+            return self.score(shared.emptied, [replace(candidate, behaviour=None)])[0]
         lines = shared.lines
         if not lines:
             return np.zeros(0, np.float32)
         return self.model.score_trees(
             [
                 # All of these begin as the whole prompt does, so what they share with it is read once.
-                flat(chain(shared.head, *lines[:gone]), [chain(*lines[gone + 1 :], shared.tail, candidate)])
-                for gone in range(len(lines))
+                flat(chain(shared.head, *lines[:gone]), [chain(*lines[gone + 1 :], shared.tail, ids)])
+                for gone, ids in enumerate(self._without_each(shared.events, candidate))
             ]
         )
 
@@ -167,11 +172,29 @@ class Ranker:
             self._prompts.render("rank", "event", kind=event.kind, title=title, value=value, text=event.text or "")
         )
 
-    def candidate(self, item: Item) -> tuple[Ids, int]:
+    def _without_each(self, events: Sequence[Event], candidate: Candidate) -> Iterator[Ids]:
+        """The candidate's token ids without each of the events; one that is there twice is not gone."""
+        told = candidate.behaviour
+        times = Counter(event.item_id for event in events)
+        for event in events:
+            left = told
+            if told is not None and event.item_id is not None and times[event.item_id] == 1:
+                left = told.without(event.item_id)
+            yield self.candidate(replace(candidate, behaviour=left))[0]
+
+    def candidate(self, candidate: Candidate) -> tuple[Ids, int]:
         """The token ids that continue the shared prompt with an item, and how many of its texts were capped."""
+        item, told = candidate.item, candidate.behaviour or _UNTOLD
         about, cut = self._texts(item.attributes)
         pieces = self._prompts.render(
-            "rank", "candidate", title=item.title, about=about, description=item.description.strip()
+            "rank",
+            "candidate",
+            title=item.title,
+            about=about,
+            description=item.description.strip(),
+            often=[one.title for one, share in told.follows if share >= _OFTEN],
+            sometimes=[one.title for one, share in told.follows if share < _OFTEN],
+            common=0 if candidate.behaviour is None else 1 + int(np.searchsorted(_COMMON, told.above, "right")),
         )
         ids, capped = self._encode(pieces)
         return ids, capped + cut

@@ -3,13 +3,14 @@
 Ids are strings. Times are aware and in UTC. `score` is in log-odds and is the sum of `parts`.
 """
 
-from llmrec.records.answers import Candidate, Evidence, Explanation, RankedItem, Recommendation, Trace
+from llmrec.records.answers import Behaviour, Candidate, Evidence, Explanation, RankedItem, Recommendation, Trace
 from llmrec.records.checks import AttributeValue, checked_attributes, in_words
 from llmrec.records.facts import Event, History, Item, User
 from llmrec.records.shown import Shown, ShownItem
 
 __all__ = [
     "AttributeValue",
+    "Behaviour",
     "Candidate",
     "Event",
     "Evidence",

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 from llmrec.errors import ConfigError, MissingExtraError
 from llmrec.records.facts import Item
 
-__all__ = ["Candidate", "Evidence", "Explanation", "RankedItem", "Recommendation", "Trace"]
+__all__ = ["Behaviour", "Candidate", "Evidence", "Explanation", "RankedItem", "Recommendation", "Trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What others' behaviour says of an item beside a history; the prompt may tell it.
+
+    Args:
+        follows: Items of the history that it is taken soon after more often than by chance, the most telling first,
+            each with the share of what comes soon after it that this item is.
+        above: The share of the items that are taken more seldom than this one.
+    """
+
+    follows: tuple[tuple[Item, float], ...]
+    above: float
+
+    def without(self, item_id: str) -> Behaviour:
+        """What is left where that item is not in the history."""
+        return replace(self, follows=tuple(one for one in self.follows if one[0].item_id != item_id))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An item the retriever proposes, with its retrieval score (before any weight)."""
+    """An item the retriever proposes.
+
+    Args:
+        item: Which.
+        score: The retrieval score, before any weight.
+        behaviour: What may be told of it; None: nothing.
+    """
 
     item: Item
     score: float
+    behaviour: Behaviour | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ _LEAST = 0.05
 """The encoder's score never counts less, so that what it does not propose does not come first."""
 _BEST = 10
 """Places of a list that are looked at."""
+_MORE_THAN_CHANCE = 2.0
+"""An item is told to follow another one that makes it so many times as likely as it is by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +130,38 @@ class Evidence:
         """The encoder's scores with all that speaks for the items, float64 [items]."""
         rescored: Floats = scores * self.weights[0] + features @ self.weights[1:] + self.shift
         return rescored
+
+    def followed(self, history: Rows, listed: Rows, most: int) -> list[list[tuple[int, float]]]:
+        """The items of a history that each listed item is taken soon after more often than by chance.
+
+        Args:
+            history: What the user took, as rows, oldest first; -1: an item that was not there when it was counted.
+            listed: The items, as rows; -1 has nothing to follow.
+            most: So many of each at most.
+
+        Returns:
+            For each listed item places of the history, of an item met more than once its newest, and shares of what
+            comes soon after them; the most telling first: share times what the place's age counts.
+        """
+        newest = {row: place for place, row in enumerate(history.tolist()) if row >= 0}
+        places, columns = np.array(list(newest.values()), np.int64), np.array(list(newest), np.int64)
+        if not len(columns):
+            return [[] for _ in listed]
+        shares = self.preceded[np.maximum(listed, 0)][:, columns].toarray()
+        chance = self.counts[np.maximum(listed, 0)] / max(1.0, self.counts.sum())
+        telling = shares * np.power(0.5, (len(history) - 1 - places) / _HALF_LIVES[-1])
+        telling[(shares < _MORE_THAN_CHANCE * chance[:, None]) | (listed < 0)[:, None]] = 0
+        order = np.argsort(-telling, axis=1, kind="stable")[:, :most]
+        return [
+            [(int(places[one]), float(of_one[one])) for one in best if told[one] > 0]
+            for best, told, of_one in zip(order, telling, shares, strict=True)
+        ]
+
+    def above(self, listed: Rows) -> Floats:
+        """The share of the items that are taken more seldom than each listed one, float64 [items listed]."""
+        counts = self.counts[np.maximum(listed, 0)]
+        places = np.searchsorted(np.sort(self.counts), counts) / max(1, len(self.counts))
+        return np.where(listed >= 0, places, 0.0)
 
     def to_parts(self) -> dict[str, object]:
         """Files of a release."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.records import AttributeValue, Candidate, Event, History
+from llmrec.records import AttributeValue, Behaviour, Candidate, Event, History
 from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.cold import ColdStart
 from llmrec.retrieval.evidence import TEXT_HALF_LIFE, Evidence
@@ -50,6 +50,8 @@ class Retriever:
         cold: Scores for those whose history has no vector.
         context: The situation of the request; it is read for them alone.
         evidence: Orders what the space proposes; None: the space's own scores do.
+        told: Of so many items of the history each candidate says that it often follows them, and how common it is;
+            0: candidates say nothing.
     """
 
     def __init__(
@@ -59,9 +61,12 @@ class Retriever:
         cold: ColdStart,
         context: Mapping[str, AttributeValue] = MappingProxyType({}),
         evidence: Evidence | None = None,
+        *,
+        told: int = 0,
     ) -> None:
         self.catalogue = catalogue
         self._evidence = evidence
+        self._told = told
         self.space = space
         self._cold = cold
         self._context = context
@@ -100,7 +105,34 @@ class Retriever:
 
     def with_evidence(self, evidence: Evidence | None) -> Retriever:
         """The same with other evidence."""
-        return Retriever(self.catalogue, self.space, self._cold, self._context, evidence)
+        return Retriever(self.catalogue, self.space, self._cold, self._context, evidence, told=self._told)
+
+    def behaviour(
+        self, history: History, item_ids: Sequence[str], evidence: Evidence | None = None
+    ) -> list[Behaviour | None]:
+        """What candidates say of themselves beside a history; nothing where that is not wanted, or not known.
+
+        Args:
+            history: Of whom.
+            item_ids: The candidates.
+            evidence: Other counts than the own ones.
+        """
+        return self._behaviour(item_ids, self.space.query(history), evidence or self._evidence)
+
+    def _behaviour(
+        self, item_ids: Sequence[str], query: Query | None, evidence: Evidence | None
+    ) -> list[Behaviour | None]:
+        if query is None or evidence is None or not self._told:
+            return [None] * len(item_ids)
+        taken = [str(event.item_id) for event, _ in query.attention]
+        history, listed = _rows(taken, evidence), _rows(item_ids, evidence)
+        items = self.catalogue.items
+        return [
+            Behaviour(tuple((items[taken[place]], share) for place, share in places), float(above))
+            for places, above in zip(
+                evidence.followed(history, listed, self._told), evidence.above(listed), strict=True
+            )
+        ]
 
     def features(self, history: History, item_ids: Sequence[str], evidence: Evidence) -> NDArray[np.float64] | None:
         """What speaks for items beside a history, float64 [items, features]; None where it says nothing about any."""
@@ -111,12 +143,9 @@ class Retriever:
         taken = [str(event.item_id) for event, _ in query.attention]
         texts = self.catalogue.index
         told = decayed_mean(texts.vectors_of(taken[::-1]), TEXT_HALF_LIFE)
-        history, listed = (
-            np.array([evidence.rows.get(item_id, -1) for item_id in ids], dtype=np.int64) for ids in (taken, item_ids)
-        )
         return evidence.features(
-            history,
-            listed,
+            _rows(taken, evidence),
+            _rows(item_ids, evidence),
             np.zeros(len(item_ids))
             if told is None
             else inner_products(texts.vectors_of(item_ids), told).astype(np.float64),
@@ -130,6 +159,16 @@ class Retriever:
         return list(zip(item_ids, self._evidence.rescored(np.array(scores), features).tolist(), strict=True))
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
-        candidates = tuple(Candidate(self.catalogue.items[item_id], score) for item_id, score in scored)
+        listed = list(scored)
+        told = self._behaviour([item_id for item_id, _ in listed], query, self._evidence)
+        candidates = tuple(
+            Candidate(self.catalogue.items[item_id], score, behaviour)
+            for (item_id, score), behaviour in zip(listed, told, strict=True)
+        )
         weights = [(str(event.item_id), weight) for event, weight in query.attention if weight > 0] if query else []
         return Retrieval(candidates, path, tuple(sorted(weights, key=lambda one: -one[1])[:_NAMED]))
+
+
+def _rows(item_ids: Sequence[str], evidence: Evidence) -> NDArray[np.int64]:
+    """The items as the evidence counts them; -1: it does not know them."""
+    return np.array([evidence.rows.get(item_id, -1) for item_id in item_ids], dtype=np.int64)

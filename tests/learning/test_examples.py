@@ -71,7 +71,7 @@ def test_lists_of_a_user_share_a_tree_and_every_prompt_is_the_served_one(ranker:
     assert example.lengths == (4, 4, 4)
     assert example.tree.leaves == len(example.offsets) == 12
     served = {
-        (*ranker.shared(one.before, ITEMS).ids, *ranker.candidate(candidate.item)[0])
+        (*ranker.shared(one.before, ITEMS).ids, *ranker.candidate(candidate)[0])
         for one in requests
         for candidate in one.candidates
     }
@@ -79,7 +79,10 @@ def test_lists_of_a_user_share_a_tree_and_every_prompt_is_the_served_one(ranker:
     assert set(prompts) <= served
     firsts = [prompts[place] for place in (0, 4, 8)]
     assert firsts == [
-        (*ranker.shared(one.before, ITEMS).ids, *ranker.candidate(ITEMS[f"i{len(one.before.events)}"])[0])
+        (
+            *ranker.shared(one.before, ITEMS).ids,
+            *ranker.candidate(Candidate(ITEMS[f"i{len(one.before.events)}"], 0.0))[0],
+        )
         for one in requests
     ]
     assert example.tree.tokens < sum(map(len, prompts)) / 2

@@ -24,8 +24,11 @@ def edit(directory: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+NOTHING_TOLD = {"about": [], "description": "", "often": [], "sometimes": [], "common": 0}
+
+
 def segments(**values: object) -> list[Segment]:
-    pieces = PromptLibrary().render("rank", "candidate", **{"about": [], "description": "", **values})
+    pieces = PromptLibrary().render("rank", "candidate", **{**NOTHING_TOLD, **values})
     return [piece for piece in pieces if isinstance(piece, Segment)]
 
 
@@ -128,7 +131,7 @@ def test_a_wrong_template_is_refused_when_it_is_loaded(own: Path, old: str, new:
 
 def test_a_template_may_set_variables_of_its_own(own: Path) -> None:
     edit(own, ABOUT, "{% set most = about|length %}{% if most > 1 %}{{ most }} things{% endif %}")
-    text = PromptLibrary(own).text("rank", "candidate", title="Rake", about=["a", "b"], description="")
+    text = PromptLibrary(own).text("rank", "candidate", **{**NOTHING_TOLD, "about": ["a", "b"]}, title="Rake")
     assert text == "\nOffer: Rake (2 things)\nAnswer:"
 
 
@@ -137,7 +140,7 @@ def test_what_a_template_raises_later_is_a_prompt_error_too(own: Path) -> None:
     edit(own, ":{{ history }}", ":{{ history }}{% if user|length > 5 %}{{ history }}{% endif %}")
     library = PromptLibrary(own)
     with pytest.raises(PromptError, match="division by zero"):
-        library.render("rank", "candidate", title="odd", about=[], description="")
+        library.render("rank", "candidate", title="odd", **NOTHING_TOLD)
     with pytest.raises(PromptError, match="exactly once"):
         library.render("rank", "shared", user=["a"] * 6, context=[], history=Slot(), history_known=True)
 
@@ -175,7 +178,7 @@ def test_the_fingerprint_is_that_of_the_template_in_use(own: Path) -> None:
     before = library.fingerprint("rank")
     edit(own, "Offer:", "Item:")
     assert library.fingerprint("rank") == before
-    assert library.text("rank", "candidate", title="Rake", about=[], description="").startswith("\nOffer:")
+    assert library.text("rank", "candidate", title="Rake", **NOTHING_TOLD).startswith("\nOffer:")
 
 
 def test_the_fingerprint_follows_the_words(own: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llmrec import Event, History, Item, User
 from llmrec.ranking import PromptLibrary, Ranker
+from llmrec.records import Behaviour, Candidate
 from llmrec.testing import OverlapLanguageModel
 
 ITEMS = {item_id: Item(item_id, title) for item_id, title in {"a": "red apple", "b": "blue boat", "c": "corn"}.items()}
@@ -46,6 +47,10 @@ def history(*item_ids: str) -> History:
     return History(events=tuple(Event("u", item_id) for item_id in item_ids))
 
 
+def proposed(*items: Item) -> list[Candidate]:
+    return [Candidate(item, 0.0) for item in items]
+
+
 def ranker(model: OverlapLanguageModel, **limits: int) -> Ranker:
     return Ranker(model, PromptLibrary(), **limits)
 
@@ -54,7 +59,7 @@ def test_each_candidate_is_asked_about_after_the_whole_history() -> None:
     model = Spy()
     asked = ranker(model)
     known = History(User("u", {"place": "Oslo"}), history("a", "b").events)
-    asked.score(asked.shared(known, ITEMS, {"season": "winter"}), [ITEMS["c"], ITEMS["a"]])
+    asked.score(asked.shared(known, ITEMS, {"season": "winter"}), proposed(ITEMS["c"], ITEMS["a"]))
     assert len(model.prompts) == 2
     for prompt, last in zip(model.prompts, ("corn", "red apple"), strict=True):
         place, season, first, second = (prompt.index(w) for w in ("oslo", "winter", "red apple", "blue boat"))
@@ -69,7 +74,7 @@ def test_trimming_takes_the_oldest_first_and_never_the_question() -> None:
     assert 0 < len(shared.lines) < 5
     assert [event.item_id for event in shared.events] == list("abcab")[-len(shared.lines) :]
     assert len(shared.ids) <= 45
-    asked.score(shared, [ITEMS["c"]])
+    asked.score(shared, proposed(ITEMS["c"]))
     assert "answer yes or no" in model.prompts[0]
 
 
@@ -88,7 +93,7 @@ def test_with_no_room_at_all_the_question_is_still_asked() -> None:
     asked = ranker(model, history_tokens=5)
     shared = asked.shared(history("a"), ITEMS)
     assert shared.lines == ()
-    asked.score(shared, [ITEMS["c"]])
+    asked.score(shared, proposed(ITEMS["c"]))
     assert "answer yes or no" in model.prompts[0]
 
 
@@ -96,7 +101,7 @@ def test_long_foreign_text_is_capped_and_counted() -> None:
     asked = ranker(OverlapLanguageModel(), text_tokens=8)
     long = Item("l", "word " * 20_000)
     shared = asked.shared(History(events=(Event("u", "l"),)), {"l": long})
-    _, capped = asked.score(shared, [long, ITEMS["a"]])
+    _, capped = asked.score(shared, proposed(long, ITEMS["a"]))
     assert (shared.capped, capped) == (1, 1)
     assert len(shared.lines[0]) < 20
 
@@ -107,7 +112,7 @@ def test_one_long_attribute_hides_no_other_and_is_capped_alone() -> None:
     tool = Item("t", "rake", "for leaves " * 9, {"parts": "screw " * 99, "room": "garden"})
     known = History(User("u", {"notes": "busy " * 99, "place": "Oslo"}))
     shared = asked.shared(known, ITEMS, {"weather": "wet " * 99, "season": "autumn"})
-    _, capped = asked.score(shared, [tool])
+    _, capped = asked.score(shared, proposed(tool))
     (prompt,) = model.prompts
     assert (shared.capped, capped) == (2, 2)
     assert "offer : rake ( parts : screw screw screw screw screw screw ; room : garden ) description : for" in prompt
@@ -119,41 +124,67 @@ def test_one_long_attribute_hides_no_other_and_is_capped_alone() -> None:
 def test_a_candidate_stays_short_however_many_attributes_it_has() -> None:
     asked = ranker(Spy())
     eight, many = ({f"column{place}": "x" for place in range(count)} for count in (8, 100))
-    assert asked.candidate(Item("a", "rake", attributes=eight))[1] == 0
-    assert asked.candidate(Item("a", "rake", attributes=many)) == (
-        asked.candidate(Item("a", "rake", attributes=eight))[0],
-        1,
-    )
+    few, long = proposed(Item("a", "rake", attributes=eight), Item("a", "rake", attributes=many))
+    assert asked.candidate(few)[1] == 0
+    assert asked.candidate(long) == (asked.candidate(few)[0], 1)
 
 
 @pytest.mark.parametrize("taken", ["abcabcabcabc", "ab", "a"])
 def test_branches_are_the_prompts_without_one_event(taken: str) -> None:
     asked = ranker(WholePromptModel())
     known = history(*taken)
-    branches = asked.score_without_each(asked.shared(known, ITEMS), ITEMS["a"])
-    separate = [asked.score(asked.shared(known.without(event), ITEMS), [ITEMS["a"]])[0][0] for event in known.events]
+    branches = asked.score_without_each(asked.shared(known, ITEMS), Candidate(ITEMS["a"], 0.0))
+    separate = [
+        asked.score(asked.shared(known.without(event), ITEMS), proposed(ITEMS["a"]))[0][0] for event in known.events
+    ]
     assert branches.tolist() == separate
     assert len(set(separate)) == len(taken)
-    assert asked.score(asked.shared(known, ITEMS), [ITEMS["a"]])[0][0] not in separate
+    assert asked.score(asked.shared(known, ITEMS), proposed(ITEMS["a"]))[0][0] not in separate
 
 
 def test_branches_of_a_trimmed_history_move_no_older_event_into_the_gap() -> None:
     asked = ranker(WholePromptModel(), history_tokens=45)
     shared = asked.shared(history(*"abcab"), ITEMS)
     assert 1 < len(shared.lines) < 5
-    branches = asked.score_without_each(shared, ITEMS["c"])
+    branches = asked.score_without_each(shared, Candidate(ITEMS["c"], 0.0))
     left = [shared.events[:gone] + shared.events[gone + 1 :] for gone in range(len(shared.lines))]
-    separate = [asked.score(asked.shared(History(events=events), ITEMS), [ITEMS["c"]])[0][0] for events in left]
+    separate = [asked.score(asked.shared(History(events=events), ITEMS), proposed(ITEMS["c"]))[0][0] for events in left]
     assert branches.tolist() == separate
 
 
 def test_the_only_event_matters_even_where_its_line_does_not_fit() -> None:
     asked = ranker(WholePromptModel(), history_tokens=5)
     known = history("a")
-    branches = asked.score_without_each(asked.shared(known, ITEMS), ITEMS["c"])
-    assert branches.tolist() == asked.score(asked.shared(History(), ITEMS), [ITEMS["c"]])[0].tolist()
+    branches = asked.score_without_each(asked.shared(known, ITEMS), Candidate(ITEMS["c"], 0.0))
+    assert branches.tolist() == asked.score(asked.shared(History(), ITEMS), proposed(ITEMS["c"]))[0].tolist()
 
 
 def test_without_any_event_there_is_no_branch() -> None:
     asked = ranker(OverlapLanguageModel())
-    assert asked.score_without_each(asked.shared(History(), ITEMS), ITEMS["a"]).shape == (0,)
+    assert asked.score_without_each(asked.shared(History(), ITEMS), Candidate(ITEMS["a"], 0.0)).shape == (0,)
+
+
+def test_a_candidate_tells_what_it_follows_and_how_common_it_is() -> None:
+    model = Spy()
+    asked = ranker(model)
+    shared = asked.shared(history("a", "b"), ITEMS)
+    told = Behaviour(((ITEMS["a"], 0.05), (ITEMS["b"], 0.004)), above=0.97)
+    asked.score(shared, [Candidate(ITEMS["c"], 0.0, told), Candidate(ITEMS["c"], 0.0, Behaviour((), 0.1))])
+    follows, rare = model.prompts
+    assert follows.endswith(
+        "offer : corn very popular ; often taken after red apple ; sometimes taken after blue boat answer :"
+    )
+    assert rare.endswith("offer : corn little known answer :")
+
+
+def test_without_an_event_no_candidate_says_that_it_follows_it() -> None:
+    asked = ranker(WholePromptModel())
+    known = history("a", "b", "b")
+    told = Behaviour(((ITEMS["a"], 0.05), (ITEMS["b"], 0.05)), above=0.5)
+    branches = asked.score_without_each(asked.shared(known, ITEMS), Candidate(ITEMS["c"], 0.0, told))
+    left = [told.without("a"), told, told]  # of two events on one item the other is still there
+    separate = [
+        asked.score(asked.shared(known.without(event), ITEMS), [Candidate(ITEMS["c"], 0.0, one)])[0][0]
+        for event, one in zip(known.events, left, strict=True)
+    ]
+    assert branches.tolist() == separate

@@ -161,3 +161,17 @@ def test_what_nobody_counted_keeps_its_share_of_the_ten_best() -> None:
     assert sum(map(among_best, range(30))) == pytest.approx(10 * 200, rel=0.01)
     short = typical_features(lists[:, :10], weights, listed[:, :10])
     assert short.tolist() == pytest.approx(lists[:, :10, 1:4].mean(axis=(0, 1)).tolist())
+
+
+def test_what_an_item_follows_is_told_where_it_is_more_than_chance() -> None:
+    # 1 comes after 0 whenever that is taken; 2 is everywhere.
+    evidence = Evidence.of(ITEMS, [np.array([0, 1, 2, 3, 2])] * 30 + [np.array([2, 4, 2, 3, 2])] * 30)
+    history = np.array([0, 4, 0, -1])
+    after_one, after_two, unknown = evidence.followed(history, np.array([1, 2, -1]), most=2)
+    shares = evidence.preceded.toarray()
+    assert after_one == [(2, pytest.approx(shares[1, 0]))]  # the newer of both times
+    assert all(share >= 2 * evidence.counts[2] / evidence.counts.sum() for _, share in after_two)
+    assert unknown == []
+    assert evidence.followed(np.array([-1]), np.array([1]), most=2) == [[]]
+    assert evidence.followed(history, np.array([1]), most=0) == [[]]
+    assert evidence.above(np.array([2, 0, -1])).tolist() == [0.8, 0.0, 0.0]
