@@ -20,6 +20,7 @@ from llmrec.fitting import Fit, FittedRetriever, items_of
 from llmrec.learning.transcripts import wordless
 from llmrec.ranking import HeldOutRequest, judge
 from llmrec.records import Event, History, User
+from llmrec.retrieval import Retriever
 
 __all__ = ["CrossFit", "cross_fit", "newest_first"]
 
@@ -31,10 +32,12 @@ class CrossFit:
     Args:
         requests: Each with what was taken among its candidates; those of one user together, oldest first.
         asked: How many requests there were, those whose answer was no candidate included.
+        retriever: Proposed them; it has not seen the users' last events.
     """
 
     requests: tuple[HeldOutRequest, ...]
     asked: int
+    retriever: Retriever
 
 
 def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: int, most: int) -> CrossFit:
@@ -73,7 +76,7 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     histories = (_history(fit, of_user, end) for of_user, end in bar)
     requests = judge(histories, fitted.retriever, fit.settings.retrieval.candidates)
     hits = (one.weighed(fitted.prior_weight) for one in requests if one.taken is not None)
-    return CrossFit(tuple(hits), len(requests))
+    return CrossFit(tuple(hits), len(requests), fitted.retriever)
 
 
 def newest_first(user_ids: Sequence[str]) -> list[int]:

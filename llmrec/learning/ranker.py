@@ -53,7 +53,8 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path |
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
     lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
-    shown = _from_transcripts(fit, snapshot, fitted)
+    # What behaviour says of them is told by counts without the users' last events, these choices among them.
+    shown = [one.told(lists.retriever) for one in _from_transcripts(fit, snapshot, fitted)]
     taught = (*_newest(lists.requests, wanted.most_lists), *shown)
     hits = [request for request in fitted.requests if request.taken is not None]
     # In log-odds, whatever the unit of the retriever's score.

@@ -133,6 +133,31 @@ def test_a_history_ends_before_its_answer_and_holds_what_came_before(courses: Re
         assert whole[len(one.before.events)].item_id == answer
 
 
+def test_what_behaviour_says_is_learnt_from_and_served_alike(tmp_path: Path, tiny_base: Path) -> None:
+    wanted = settings(tiny_base)
+    wanted["ranking"] = {"history_tokens": 200, "evidence": 2}
+    with Recommender.create(tmp_path / "told", wanted, encoder=WordEncoder()) as rec:
+        fill(rec)
+        lists = lists_of(rec)
+        told = [one for request in lists.requests for one in request.candidates if one.behaviour]
+        followed = {(one.item.item_id, taken.item_id) for one in told for taken, _ in one.behaviour.follows}  # type: ignore[union-attr]
+        assert ("s3", "s2") in followed
+        assert ("s2", "s3") not in followed
+        release = release_of(rec)
+        retriever, _ = rec.answering(release.version)
+        history = rec.history("u0")
+        found = retriever.retrieve(history, 3, excluded=history.seen).candidates
+        assert any(one.behaviour and one.behaviour.follows for one in found)
+        assert release.manifest["prompt"].endswith(":evidence2")
+        explained = rec.explain("u0", found[0].item.item_id)
+        assert np.isfinite([one.strength for one in explained.evidence]).all()
+    with (
+        Recommender.open(tmp_path / "told", {"ranking": {"evidence": 0}}, encoder=WordEncoder()) as rec,
+        pytest.raises(ReleaseError, match="prompt"),
+    ):
+        rec.answering(release.version)
+
+
 def test_of_too_many_lists_the_users_newest_are_learnt_from(courses: Recommender) -> None:
     lists = lists_of(courses)
     some = ranker_module._newest(lists.requests, USERS // 2)
