@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import GenerationConfig
+
+from llmrec.models.tree import pad
 
 __all__ = ["log_likelihoods", "write"]
 
@@ -33,13 +35,24 @@ def write(model: Any, prompt: Sequence[int], most: int, ends: frozenset[int]) ->
 
 
 def log_likelihoods(model: Any, texts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> NDArray[np.float64]:
-    """The log chance of each continuation behind its prompt, summed over its tokens, float64 [texts]."""
-    return np.array([float(_log_likelihood(model, *text)) for text in texts])
+    """The log chance of each continuation behind its prompt, summed over its tokens, float64 [texts].
+
+    Continuations of one prompt that follow each other are read together, behind the prompt, which is read once.
+    """
+    together = groupby(texts, key=lambda one: tuple(one[0]))
+    found = [_behind(model, prompt, [tuple(written) for _, written in some]) for prompt, some in together]
+    return np.concatenate(found) if found else np.zeros(0)
 
 
-def _log_likelihood(model: Any, prompt: Sequence[int], written: Sequence[int]) -> Tensor:
-    ids = torch.as_tensor([*prompt, *written], device=model.device)[None]
-    rows = len(written) + 1  # the row before each token foretells it; that of the last one nothing that was written
-    logits = model(input_ids=ids, use_cache=False, logits_to_keep=rows).logits[0, -rows:-1].float()
-    told: Tensor = logits.log_softmax(dim=-1).gather(1, ids[0, len(prompt) :, None]).sum()
-    return told
+def _behind(model: Any, prompt: Sequence[int], written: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+    asked = torch.as_tensor(list(prompt), device=model.device)[None]
+    read = model(input_ids=asked, use_cache=True, logits_to_keep=1)
+    ids, mask = (torch.as_tensor(rows, device=model.device) for rows in pad(written))
+    first = read.logits[0, -1:].float().log_softmax(dim=-1)
+    told = [first.expand(len(written), -1).gather(1, ids[:, :1])]
+    if ids.shape[1] > 1:
+        read.past_key_values.batch_repeat_interleave(len(written))
+        seen = torch.cat([torch.ones(len(written), len(prompt), dtype=mask.dtype, device=mask.device), mask], dim=1)
+        rows = model(input_ids=ids[:, :-1], attention_mask=seen[:, :-1], past_key_values=read.past_key_values)
+        told.append(rows.logits.float().log_softmax(dim=-1).gather(2, ids[:, 1:, None])[..., 0] * mask[:, 1:])
+    return torch.cat(told, dim=1).sum(dim=1).double().cpu().numpy()

@@ -92,3 +92,12 @@ def test_a_prompt_that_leaves_no_room_is_refused(tiny: TransformersLM) -> None:
     room = tiny.model.config.max_position_embeddings
     with pytest.raises(ScoringError, match="is longer than"):
         tiny.write(ids(tiny, "Offer: Tea"), room)
+
+
+def test_texts_behind_one_prompt_are_as_likely_as_each_alone(tiny: TransformersLM) -> None:
+    prompts = [ids(tiny, "Offer: Tea Answer:"), ids(tiny, "Offer: a long story of tea Answer:")]
+    texts = [(prompt, ids(tiny, text)) for prompt in prompts for text in (" Yes", " No and never", " Tea, please")]
+    together = tiny.log_likelihoods(texts)
+    assert together.tolist() == pytest.approx([tiny.log_likelihoods([one])[0] for one in texts], abs=1e-4)
+    assert len(set(together.round(3))) == len(texts)
+    assert tiny.log_likelihoods([]).shape == (0,)
