@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,8 @@ __all__ = ["Live", "Serving", "evidence_of"]
 _Scorers = tuple[tuple[str, int], Space, ColdStart]
 """What they were made for (release and catalogue), and what scores items."""
 
+_TRIED_AGAIN = 60.0
+"""Seconds after which a release that could not be loaded is tried again."""
 _NAMED = 2
 """So many releases that were named stay loaded, besides the live one."""
 _logger = logging.getLogger(__name__)
@@ -107,7 +110,7 @@ class Serving:
         self._named = named
         self._loading = threading.RLock()
         self._live: Live | None = None
-        self._refused: str | None = None
+        self._refused: tuple[str, float] = ("", 0.0)
         self._scorers: _Scorers | None = None
         self._others: dict[str, Serving] = {}
 
@@ -150,9 +153,14 @@ class Serving:
         live = self._live
         if live is None:
             live = self._live = self.load(version)
-        elif version not in (live.release.version, self._refused):
+        elif version != live.release.version and not self._was_refused(version):
             live = self._swapped(live, version)
         return live
+
+    def _was_refused(self, version: str) -> bool:
+        """Whether it could not be loaded a moment ago; somebody may have repaired it since."""
+        refused, then = self._refused
+        return version == refused and time.monotonic() - then < _TRIED_AGAIN
 
     def _swapped(self, live: Live, version: str) -> Live:
         with self._loading:
@@ -166,7 +174,7 @@ class Serving:
             except ScoringError as error:  # the model is busy: the next request tries again
                 _logger.warning("%s stays live for now: %s", live.release.version, error)
             except (ReleaseError, ModelError) as error:
-                self._refused = version
+                self._refused = version, time.monotonic()
                 _logger.error("%s stays live, because %s cannot be used: %s", live.release.version, version, error)
         return live
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, Select, case, func, select
+from sqlalchemy import Engine, Row, Select, case, func, select
 
 from llmrec.data.engine import reading
 from llmrec.data.schema import items, users
+from llmrec.records import User
 
 __all__ = ["Lookup"]
 
@@ -22,10 +23,12 @@ class Lookup:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def users(self, begun: str, limit: int) -> tuple[list[str], int]:
-        """Ids that begin so, the shortest first, at most `limit` of them; and how many begin so."""
-        wanted = select(users.c.user_id).where(users.c.user_id.startswith(_storable(begun), autoescape=True))
-        return self._found(wanted, wanted.order_by(func.length(users.c.user_id), users.c.user_id).limit(limit))
+    def users(self, begun: str, limit: int) -> tuple[list[User], int]:
+        """Users whose ids begin so, the shortest first, at most `limit` of them; and how many begin so."""
+        wanted = select(users).where(users.c.user_id.startswith(_storable(begun), autoescape=True))
+        first = wanted.order_by(func.length(users.c.user_id), users.c.user_id).limit(limit)
+        found, total = self._found(wanted, first)
+        return [User(row.user_id, row.attributes) for row in found], total
 
     def items(self, words: str, limit: int) -> tuple[list[str], int]:
         """Ids of items whose titles hold the words, those that begin with them first; and how many hold them."""
@@ -33,12 +36,13 @@ class Lookup:
         wanted = select(items.c.item_id).where(items.c.title.icontains(words, autoescape=True))
         begins = case((items.c.title.istartswith(words, autoescape=True), 0), else_=1)
         order = (begins, func.length(items.c.title), items.c.position) if words else (items.c.position,)
-        return self._found(wanted, wanted.order_by(*order).limit(limit))
+        found, total = self._found(wanted, wanted.order_by(*order).limit(limit))
+        return [str(row.item_id) for row in found], total
 
-    def _found(self, wanted: Select[Any], first: Select[Any]) -> tuple[list[str], int]:
+    def _found(self, wanted: Select[Any], first: Select[Any]) -> tuple[list[Row[Any]], int]:
         with reading(self._engine) as connection:
             total = connection.scalar(select(func.count()).select_from(wanted.subquery())) or 0
-            return [str(row[0]) for row in connection.execute(first)], int(total)
+            return list(connection.execute(first)), int(total)
 
 
 def _storable(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec import Event, Item, Recommender
+from llmrec import Event, Item, Recommender, serving
 from llmrec.errors import BusyError, DataError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
@@ -329,7 +329,7 @@ def test_several_processes_retrain_one_workspace(tmp_path: Path, tiny_base: Path
 
 
 def test_a_running_recommender_stays_on_the_old_release_where_the_new_one_cannot_be_loaded(
-    courses: Recommender, caplog: pytest.LogCaptureFixture
+    courses: Recommender, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = courses.fit().version
     assert courses.recommend("u1").release == old
@@ -342,6 +342,9 @@ def test_a_running_recommender_stays_on_the_old_release_where_the_new_one_cannot
         assert courses.recommend("u1").release == old
     assert caplog.text.count(f"{old} stays live, because {new.version} cannot be used") == 1
     path.write_bytes(whole)
+    assert courses.recommend("u1").release == old  # it is not tried at every request
+    monkeypatch.setattr(serving, "_TRIED_AGAIN", 0.0)
+    assert courses.recommend("u1").release == new.version
     courses.releases.promote(courses.fit().version)
     assert courses.recommend("u1").release == "rank/0003"
 

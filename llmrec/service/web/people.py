@@ -40,8 +40,7 @@ def _add_people(router: APIRouter, served: Served) -> None:
     async def users(query: Words = "", limit: Limit = 20) -> JSONResponse:
         """Users whose ids begin so."""
         found, total = await served.stored(partial(rec.store.lookup.users, query, limit))
-        known = await served.stored(lambda: [rec.store.user(one) for one in found])
-        told = [{"user_id": one.user_id, "attributes": dict(one.about)} for one in known if one is not None]
+        told = [{"user_id": one.user_id, "attributes": dict(one.about)} for one in found]
         return JSONResponse({"users": told, "total": total})
 
     @router.get("/users/{user_id}", tags=["users"])
