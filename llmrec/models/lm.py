@@ -179,7 +179,7 @@ class TransformersLM:
         """
         with self._turns.next():
             self._adapters.load(name, directory)
-            self._states.forget(name)
+            self._states.clear()  # another release is about to answer: the memory is for what it reads
 
     def adapted(self, name: str, directory: Path) -> AdaptedLM:
         """This model with an adapter, loaded beside the others.
