@@ -387,7 +387,8 @@ def measure_adapter(options: argparse.Namespace) -> dict[str, Any]:
     if options.workspace is not None:
         lists = lists_of(options.workspace, options.lists)
     else:
-        bench, _ = load(options)
+        model = TransformersLM.load(source, device=options.device, dtype="float32")
+        bench = Bench(model, load_tokenizer(source))
         lists = [bench.prompts(WORKLOADS["M"], seed) for seed in range(options.lists)]
     found = compare_adapter(source, options.adapter, lists, device=options.device, batch_tokens=options.batch_tokens)
     return {"model": source.name, "adapter": found, "environment": describe_environment()}

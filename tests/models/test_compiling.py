@@ -23,18 +23,20 @@ pytestmark = [
 ]
 
 
-def test_no_length_and_no_layer_is_compiled_anew(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_length_and_no_layer_is_compiled_anew(make_model: MakeModel) -> None:
     # More layers than torch compiles one function for, before it gives up, else in silence.
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
     source = make_model(transformers.LlamaConfig, num_hidden_layers=12)
-    lm, compiled = (TransformersLM.load(source, device="cpu", dtype="float32", compile=way) for way in (False, True))
+    lm = TransformersLM.load(source, device="cpu", dtype="float32")
     prefix, suffixes = prompt(lm)
-    compiled.score(prefix, suffixes)
-    monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
-    for length in (3, 7, len(prefix), 3 * len(prefix)):
-        for count in range(1, len(OFFERS)):
-            asked = ((prefix * 3)[:length], suffixes[:count])
-            assert np.abs(compiled.score(*asked) - lm.score(*asked)).max() < 1e-4
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        compiled = TransformersLM.load(source, device="cpu", dtype="float32", compile=True)
+        compiled.score(prefix, suffixes)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for length in (3, 7, len(prefix), 3 * len(prefix)):
+            for count in range(1, len(OFFERS)):
+                asked = ((prefix * 3)[:length], suffixes[:count])
+                assert np.abs(compiled.score(*asked) - lm.score(*asked)).max() < 1e-4
 
 
 def test_adapters_are_swapped_more_often_than_torch_compiles_one_function(
