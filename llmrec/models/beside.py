@@ -1,7 +1,7 @@
 """How an adapter's product is added to that of the base's weights: in place, as part of the second thin product.
 
-peft multiplies the product by its scale and adds it to the base's as two more passes over all rows: a tenth of a layer's
-products on a CPU, a twentieth of a request (LOG.md). Here scale and sum are the matrix product's own.
+peft multiplies the product by its scale and adds it to the base's as two more passes over all rows: a tenth of a
+layer's products on a CPU, a twentieth of a request (LOG.md). Here scale and sum are the matrix product's own.
 """
 
 from __future__ import annotations
