@@ -7,7 +7,7 @@ ARGS ?=
 TORCH := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench lock clean
+.PHONY: help demo test test-gpu test-slow check format bench lock clean
 
 help:  ## what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -27,6 +27,9 @@ test: $(VENV)/.installed  ## the tests that need no GPU and no data beyond the p
 
 test-slow: $(VENV)/.installed  ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: $(VENV)/.installed  ## the tests that need a CUDA device; without one they are skipped
+	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 check: $(VENV)/.installed  ## format, lint and types, as CI checks them
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from llmrec.errors import BusyError, StoreError
 from llmrec.explaining import Facts, explain, worded
 from llmrec.parts import Parts
 from llmrec.ranking import Ranking, explored
-from llmrec.records import AttributeValue, Explanation, History, RankedItem, Recommendation, Shown
+from llmrec.records import AttributeValue, Explanation, History, RankedItem, RankedList, Recommendation, Shown
 from llmrec.requests import Request
 from llmrec.retrieval import Catalogue, Retrieval, diversified
 from llmrec.serving import Live, Serving
@@ -123,12 +123,13 @@ class Answers:
 
     def rank(
         self, known: History, candidates: Sequence[str], context: Mapping[str, AttributeValue], llm: bool | None
-    ) -> list[RankedItem]:
+    ) -> RankedList:
         """The candidates in their order for a history."""
         live, catalogue = self._serving.live(), self._parts.catalogue()
         catalogue.require(event.item_id for event in known.events if event.item_id)
         retrieval = self._serving.retriever(live, catalogue, context).score(known, candidates)
-        return list(self._serving.fused(live, catalogue, llm).order(known, retrieval, catalogue.items, context).items)
+        ranking = self._serving.fused(live, catalogue, llm).order(known, retrieval, catalogue.items, context)
+        return RankedList(ranking.items, ranking.fallback)
 
     def explain(self, user_id: str, item_id: str, context: Mapping[str, AttributeValue]) -> Explanation:
         """Why the item gets its score for the user."""

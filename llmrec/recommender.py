@@ -22,7 +22,7 @@ from llmrec.keeping import Keeping
 from llmrec.models import Encoder, LanguageModel
 from llmrec.parts import Parts
 from llmrec.ranking import FusedRanker, PromptLibrary
-from llmrec.records import AttributeValue, Event, Explanation, History, Item, RankedItem, Recommendation
+from llmrec.records import AttributeValue, Event, Explanation, History, Item, RankedList, Recommendation
 from llmrec.releases import Release
 from llmrec.requests import Request, candidates_of, events_of, how_many, item_ids_of, situation, user_id_of
 from llmrec.retrieval import Catalogue, Retriever
@@ -336,8 +336,8 @@ class Recommender(Keeping):
         user_id: str | None = None,
         context: Context | None = None,
         llm: bool | None = None,
-    ) -> list[RankedItem]:
-        """Order the given items for a history, best first; where the language model failed, `parts` has no llm.
+    ) -> RankedList:
+        """Order the given items for a history, best first; where the language model failed, `.fallback` says why.
 
         Args:
             history: Item ids or events, newest last; None: the stored history of `user_id`.

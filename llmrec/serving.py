@@ -255,7 +255,11 @@ class Serving:
         )
         if not (self._settings.ranking.enabled if llm is None else llm):
             return FusedRanker(live.fusion, None, pushback)
-        return FusedRanker(live.fusion, self._parts.adapted(live.release), pushback)
+        try:
+            return FusedRanker(live.fusion, self._parts.adapted(live.release), pushback)
+        except ScoringError as error:  # the model is busy, or out of memory: the next request tries again
+            _logger.warning("the language model is not at hand, so the retriever's order is the answer: %s", error)
+            return FusedRanker(live.fusion, None, pushback, failed=str(error))
 
     def previous_encoder(self) -> FittedEncoder | None:
         """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""

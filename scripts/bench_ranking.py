@@ -2,6 +2,7 @@
 
     python scripts/bench_ranking.py --json ranking.json --plot ranking.svg
     python scripts/bench_ranking.py --architecture qwen3-0.6b --dtype bfloat16     # random weights: speed only
+    python scripts/bench_ranking.py --adapter adapters/ml-100k/adapter             # only that: bench_adapters.py
 
 Workloads, prefix tokens and candidates of about 24 tokens: S 256 and 20, M 384 and 50, L 512 and 100. Rivals, on the
 same weights, number format and threads, each with the best of several batch sizes and computing only the logits that
@@ -39,7 +40,7 @@ from llmrec.files import replace_file
 from llmrec.models import ModelSource, TransformersLM, attention, choose_device, choose_dtype, flat, resolve
 from llmrec.models.loading import load_tokenizer
 from llmrec.models.tokens import Tokens
-from llmrec.models.tree import Ids, pad
+from llmrec.models.tree import Ids, PromptTree, lay_out, pad
 from llmrec.service.printing import print_table, say
 
 BASE = "smollm2-135m-instruct"
@@ -151,6 +152,21 @@ class Bench:
                 rows, columns = layer.weight.shape
                 shapes[rows, columns] = shapes.get((rows, columns), 0) + 1
         return sum(count * self._gemm(tokens, shape, rounds) for shape, count in shapes.items())
+
+    def useful_operations(self, trees: Sequence[PromptTree]) -> float:
+        """Multiplications and additions that the layers need for the trees: products with weights, and attention."""
+        body, config = self.model.model.base_model, self.model.model.config
+        weights = sum(layer.weight.numel() for layer in body.layers.modules() if isinstance(layer, torch.nn.Linear))
+        width = config.num_attention_heads * getattr(
+            config, "head_dim", config.hidden_size // config.num_attention_heads
+        )
+        pairs = int(lay_out(trees).allowed.sum())
+        return 2.0 * weights * sum(tree.tokens for tree in trees) + 4.0 * width * pairs * config.num_hidden_layers
+
+    def peak(self, rounds: int) -> float:
+        """Operations a second of the best that the device does here: one large square matrix product."""
+        side = 8192 if self.device.type == "cuda" else 1024
+        return 2.0 * side**3 / self._gemm(side, (side, side), rounds)
 
     def _gemm(self, tokens: int, shape: tuple[int, int], rounds: int) -> float:
         kind = {"dtype": self.model.model.dtype, "device": self.device}
@@ -296,7 +312,7 @@ def _grown(bench: Bench, workload: Workload, name: str, rounds: int) -> dict[str
 
 
 def served(bench: Bench, rounds: int) -> dict[str, float]:
-    """Items a second for one user after the other, and for sixteen in a pass."""
+    """Items a second for one user after the other, and for sixteen in a pass; and the share of the device's peak."""
     alone = bench.prompts(SERVED)
     users = [flat(*bench.prompts(SERVED, seed)) for seed in range(16)]
 
@@ -305,7 +321,10 @@ def served(bench: Bench, rounds: int) -> dict[str, float]:
         bench.model.score_trees(users)
 
     seconds = in_turn({"alone": lambda: bench.ours(*alone), "together": together}, rounds, bench.device)
+    useful = bench.useful_operations(users) / statistics.median(seconds["together"])
     return {
+        "teraflops_16_users": useful / 1e12,
+        "share_of_peak_16_users": useful / bench.peak(rounds),
         "latency_s": statistics.median(seconds["alone"]),
         "items_per_second": SERVED.candidates / statistics.median(seconds["alone"]),
         "items_per_second_16_users": 16 * SERVED.candidates / statistics.median(seconds["together"]),
@@ -352,13 +371,33 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--batch-tokens", type=int, default=4096)
     made.add_argument("--no-growth", action="store_true", help="leave out how cost grows")
     made.add_argument("--largest", type=int, default=1024, help="of the growth's prefixes and numbers of candidates")
+    made.add_argument("--adapter", type=Path, metavar="DIR", help="time this LoRA adapter merged and unmerged, no more")
+    made.add_argument("--workspace", type=Path, metavar="DIR", help="with --adapter: on the lists of its users")
+    made.add_argument("--lists", type=int, default=24, help="with --adapter: on so many")
     made.add_argument("--json", type=Path, metavar="OUT")
     made.add_argument("--plot", type=Path, metavar="OUT", help="an SVG of how cost grows")
     return made
 
 
+def measure_adapter(options: argparse.Namespace) -> dict[str, Any]:
+    """An adapter merged and unmerged, as the JSON has it."""
+    from bench_adapters import compare_adapter, lists_of
+
+    source = resolve(BASE, "language-model")
+    if options.workspace is not None:
+        lists = lists_of(options.workspace, options.lists)
+    else:
+        model = TransformersLM.load(source, device=options.device, dtype="float32")
+        bench = Bench(model, load_tokenizer(source))
+        lists = [bench.prompts(WORKLOADS["M"], seed) for seed in range(options.lists)]
+    found = compare_adapter(source, options.adapter, lists, device=options.device, batch_tokens=options.batch_tokens)
+    return {"model": source.name, "adapter": found, "environment": describe_environment()}
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything, as the JSON has it."""
+    if options.adapter is not None:
+        return measure_adapter(options)
     bench, cross_encoder = load(options)
     result: dict[str, Any] = {
         "model": options.architecture or bench.model.name,
@@ -380,6 +419,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def report(result: dict[str, Any]) -> None:
     """The tables, on the terminal."""
+    if "adapter" in result:
+        report_adapter(result["adapter"])
+        return
     ways = ["ours", "separate", "kv_reuse", "dense_mask", "cross_encoder"]
     rows = []
     for name, one in result["workloads"].items():
@@ -392,8 +434,20 @@ def report(result: dict[str, Any]) -> None:
     say(f"prefix of 1,024 tokens known: {hit['ratio']:.2f} times as fast ({hit['cold']:.2f} s, {hit['hit']:.2f} s)")
     say(
         f"120 + 180 tokens, 10 candidates: {rate['items_per_second']:.0f} items/s for one user, "
-        f"{rate['items_per_second_16_users']:.0f} for 16 in a pass"
+        f"{rate['items_per_second_16_users']:.0f} for 16 in a pass ({rate['share_of_peak_16_users']:.0%} of a large "
+        f"matrix product's speed); one user waits {rate['latency_s']:.3f} s"
     )
+
+
+def report_adapter(found: dict[str, Any]) -> None:
+    """Merged against unmerged, on the terminal."""
+    names = ["seconds", "largest_gap", "mean_gap", "tau"]
+    rows = [
+        [name, *(f"{each[figure]:.4g}" for figure in names)] for name, each in found.items() if isinstance(each, dict)
+    ]
+    print_table(f"{found['lists']} lists; scores of a list spread by {found['spread']:.3f}", ["", *names], rows)
+    for dtype in ("float32", "bfloat16"):
+        say(f"{dtype}: unmerged takes {found[f'{dtype} ratio']:.2f} times as long as merged")
 
 
 def plot(result: dict[str, Any], path: Path) -> None:

@@ -83,18 +83,29 @@ def test_the_language_model_changes_scores_and_parts_add_up(school: Recommender)
 
 @pytest.mark.parametrize(
     ("harm", "reason"),
-    [("memory", "ran out of memory"), ("time", "took longer than"), ("numbers", "scores that are not numbers")],
+    [
+        (torch.OutOfMemoryError("no memory left"), "ran out of memory"),
+        (MemoryError(), "ran out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), "ran out of memory"),
+        ("time", "took longer than"),
+        ("numbers", "scores that are not numbers"),
+    ],
 )
 def test_whatever_befalls_the_model_the_retriever_answers_and_says_so(
-    school: Recommender, harm: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    school: Recommender,
+    harm: Exception | str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = school._parts.ranker().model
     assert isinstance(model, TransformersLM)
 
     def no_memory(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("no memory left")
+        assert isinstance(harm, Exception)
+        raise harm
 
-    if harm == "memory":
+    if isinstance(harm, Exception):
         monkeypatch.setattr(model.model.base_model, "forward", no_memory)
     elif harm == "time":
         monkeypatch.setattr(model._turns, "_limit", 0.0)
@@ -106,8 +117,12 @@ def test_whatever_befalls_the_model_the_retriever_answers_and_says_so(
     assert reason in caplog.text
     expected = school.recommend("kim", llm=False)
     assert [one.item.item_id for one in answer.items] == [one.item.item_id for one in expected.items]
+    assert reason in (school.rank(candidates=["py2", "knit"], user_id="kim").fallback or "")
     explained = school.explain("kim", "py2")
+    assert reason in (explained.fallback or "")
     assert any("the retriever's alone" in note and reason in note for note in explained.trace.notes)
+    reply = school.chat("kim").send("What should I learn?")
+    assert reason in str(reply.recommendation and reply.recommendation.fallback)
     monkeypatch.undo()
     assert school.recommend("kim").fallback is None
 

@@ -22,6 +22,7 @@ from llmrec.errors import (
     ImportRefused,
     NotFittedError,
     ReleaseError,
+    ScoringError,
     StoreError,
     UnknownItemError,
     WorkspaceError,
@@ -251,7 +252,30 @@ def test_when_the_model_fails_the_retrievers_order_is_the_answer(tmp_path: Path)
         answer = rec.recommend("ann")
         assert answer.fallback == "out of memory"
         assert ids(answer) == wanted
-        assert rec.explain("ann", "gloves").evidence
+        ranked = rec.rank(candidates=["pan", "gloves"], user_id="ann")
+        assert (ranked.fallback, set(ranked[0].parts)) == ("out of memory", {"retrieval"})
+        assert rec.rank(candidates=["pan"], user_id="ann", llm=False).fallback is None
+        told = rec.explain("ann", "gloves")
+        assert told.evidence
+        assert told.fallback == "out of memory"
+        reply = rec.chat("ann").send("what do you recommend?")
+        assert reply.recommendation is not None
+        assert reply.recommendation.fallback == "out of memory"
+
+
+def test_while_the_adapter_cannot_be_loaded_the_retrievers_order_is_the_answer(
+    shop: Recommender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def busy(*_: object) -> None:
+        raise ScoringError("waiting for its turn took too long", hint="wait")
+
+    with monkeypatch.context() as harm:
+        harm.setattr(type(shop._parts), "adapted", busy)
+        answer, told = shop.recommend("ann"), shop.explain("ann", "gloves")
+        assert ids(answer) == ids(shop.recommend("ann", llm=False))
+    assert answer.fallback == told.fallback == "waiting for its turn took too long"
+    assert "waiting for its turn took too long" in caplog.text
+    assert shop.recommend("ann").fallback is None
 
 
 def test_before_a_fit_the_next_step_is_named(tmp_path: Path) -> None:

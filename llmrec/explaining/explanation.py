@@ -54,7 +54,8 @@ def explain(
     retrieval = retriever.score(history, [item.item_id])
     ranking = fused.order(history, retrieval, items, context)
     why = partial(score_drops, item, history, retriever, items=items, context=context)
-    drops, notes = _with_or_without_llm(why, fused, failed=ranking.fallback)
+    drops, failed = _with_or_without_llm(why, fused, failed=ranking.fallback)
+    notes = () if failed is None else (f"the reasons are the retriever's alone: {failed}",)
     evidence = gather(
         item,
         events=history.events,
@@ -71,18 +72,18 @@ def explain(
         written, by_whom = reword(facts_of(item.title, evidence, named), failed=ranking.fallback)
         notes = (*notes, by_whom)
     trace = replace(ranking.trace, attention=retrieval.attention, notes=ranking.trace.notes + notes)
-    return Explanation(user_id, item, written or text, evidence, trace, by_model=written is not None)
+    return Explanation(user_id, item, written or text, evidence, trace, by_model=written is not None, fallback=failed)
 
 
 def _with_or_without_llm(
     why: Callable[[FusedRanker], list[float]], fused: FusedRanker, *, failed: str | None
-) -> tuple[list[float], tuple[str, ...]]:
-    """How much the score falls without each event, and what to say of it; without the language model if it fails."""
+) -> tuple[list[float], str | None]:
+    """How much the score falls without each event; without the language model if it fails, and why it does."""
     without = FusedRanker(fused.fusion, None, fused.pushback)
     try:
         if failed is None:
-            return why(fused), ()
+            return why(fused), None
     except ScoringError as error:
         _logger.warning("the language model failed, so the reasons are the retriever's: %s", error)
         failed = str(error)
-    return why(without), (f"the reasons are the retriever's alone: {failed}",)
+    return why(without), failed

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from llmrec.errors import ModelError, ScoringError
+from llmrec.models.beside import add_in_place
+from llmrec.models.faults import is_out_of_memory, scoring_error
 
 __all__ = ["CONFIG", "WEIGHTS", "WRAPPED", "Adapters", "read_adapter"]
 
@@ -51,6 +53,7 @@ class Adapters:
 
         Raises:
             ModelError: It is no LoRA adapter in safetensors, or not one for this model.
+            ScoringError: The memory is too small.
         """
         # Loaded late: it takes seconds, and with it come libraries that speak on standard error.
         from peft import set_peft_model_state_dict
@@ -65,8 +68,10 @@ class Adapters:
             strange = [*found.unexpected_keys, *(key for key in found.missing_keys if f".{own}." in key)]
             if strange:
                 raise ValueError(f"{strange[0]} is not in both")
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             self._clean_up(own)
+            if is_out_of_memory(error):
+                raise scoring_error(f"loading the adapter in {directory}", error) from error
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"the adapter in {directory} does not fit this model: {reason}", hint="use it with the base it names"
@@ -77,6 +82,7 @@ class Adapters:
             if f".{own}." in weight_name:
                 # In the base's format: a product of two formats is several times slower.
                 weight.data = weight.data.to(self._model.dtype)
+        add_in_place(self._model, own)
         self._model.eval()
         if name in self._names:
             self._forget(self._names[name])

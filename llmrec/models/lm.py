@@ -18,6 +18,7 @@ from llmrec.models import attention
 from llmrec.models.adapted import AdaptedLM
 from llmrec.models.adapters import Adapters
 from llmrec.models.compiling import compile_blocks
+from llmrec.models.faults import scoring_error
 from llmrec.models.loading import DtypeName, choose_device, choose_dtype, load_pretrained, load_tokenizer
 from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.models.probing import Method, attention_window, choose_method
@@ -133,7 +134,7 @@ class TransformersLM:
         try:
             return choose_method(self._reader, tokens)
         except (RuntimeError, MemoryError) as error:
-            failed = _scoring_error(f"the trial of {self.name}", error)
+            failed = scoring_error(f"the trial of {self.name}", error)
             raise ModelError(str(failed), hint=failed.hint) from error
         finally:
             self._states.clear()
@@ -174,10 +175,11 @@ class TransformersLM:
 
         Raises:
             ModelError: It is no LoRA adapter in safetensors, or not one for this model.
+            ScoringError: The model is not free in time, or the memory is too small.
         """
         with self._turns.next():
             self._adapters.load(name, directory)
-            self._states.forget(name)
+            self._states.clear()  # another release is about to answer: the memory is for what it reads
 
     def adapted(self, name: str, directory: Path) -> AdaptedLM:
         """This model with an adapter, loaded beside the others.
@@ -333,24 +335,8 @@ class TransformersLM:
                 yield
         except (RuntimeError, IndexError, MemoryError) as error:  # on the CPU an id beyond the vocabulary is the second
             self._states.clear()  # where memory is short, this is what can be spared
-            raise _scoring_error(f"{self.name} on {self.model.device}", error) from error
+            raise scoring_error(f"{self.name} on {self.model.device}", error) from error
 
 
 def _every_leaf_has_ids(tree: PromptTree) -> bool:
     return all(map(_every_leaf_has_ids, tree.children)) if tree.children else bool(tree.ids)
-
-
-def _scoring_error(what: str, error: Exception) -> ScoringError:
-    if _is_out_of_memory(error):
-        hint = "lower ranking.batch_tokens or retrieval.candidates, or use a smaller model"
-        return ScoringError(f"{what} ran out of memory", hint=hint)
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return ScoringError(
-        f"{what} failed in its forward pass: {reason}",
-        hint="set models.device to cpu or models.dtype to float32; if it fails there too, use another model",
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On the CPU torch raises a plain RuntimeError.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -45,12 +45,16 @@ class FusedRanker:
         fusion: The weights of the live release.
         ranker: Asks the language model; None: the retriever's order is the answer.
         pushback: What the user turned down or spoke about; None: that counts for nothing.
+        failed: Why there is no ranker, though there should be one.
     """
 
-    def __init__(self, fusion: Fusion, ranker: Ranker | None, pushback: Pushback | None = None) -> None:
+    def __init__(
+        self, fusion: Fusion, ranker: Ranker | None, pushback: Pushback | None = None, *, failed: str | None = None
+    ) -> None:
         self.fusion = fusion
         self.ranker = ranker
         self.pushback = pushback
+        self._failed = failed
 
     def order(
         self,
@@ -94,7 +98,7 @@ class FusedRanker:
         context: Mapping[str, AttributeValue] | None,
     ) -> _Opinion:
         if self.ranker is None or not candidates:
-            return _Opinion()
+            return _Opinion(fallback=self._failed)
         shared = self.ranker.shared(history, items, context)
         try:
             scores, capped = self.ranker.score(shared, candidates)

@@ -3,7 +3,16 @@
 Ids are strings. Times are aware and in UTC. `score` is in log-odds and is the sum of `parts`.
 """
 
-from llmrec.records.answers import Behaviour, Candidate, Evidence, Explanation, RankedItem, Recommendation, Trace
+from llmrec.records.answers import (
+    Behaviour,
+    Candidate,
+    Evidence,
+    Explanation,
+    RankedItem,
+    RankedList,
+    Recommendation,
+    Trace,
+)
 from llmrec.records.checks import AttributeValue, checked_attributes, in_words
 from llmrec.records.facts import Event, History, Item, User
 from llmrec.records.shown import Shown, ShownItem
@@ -18,6 +27,7 @@ __all__ = [
     "History",
     "Item",
     "RankedItem",
+    "RankedList",
     "Recommendation",
     "Shown",
     "ShownItem",

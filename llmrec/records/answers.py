@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from llmrec.errors import ConfigError, MissingExtraError
 from llmrec.records.facts import Item
 
-__all__ = ["Behaviour", "Candidate", "Evidence", "Explanation", "RankedItem", "Recommendation", "Trace"]
+__all__ = ["Behaviour", "Candidate", "Evidence", "Explanation", "RankedItem", "RankedList", "Recommendation", "Trace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,23 @@ class RankedItem:
             "probability": self.probability,
             "parts": dict(self.parts),
         }
+
+
+class RankedList(list[RankedItem]):
+    """Given items in their order, best first.
+
+    Args:
+        items: The items.
+        fallback: Why the language model did not rank them, if it should have.
+    """
+
+    def __init__(self, items: Iterable[RankedItem], fallback: str | None = None) -> None:
+        super().__init__(items)
+        self.fallback = fallback
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form of the contract."""
+        return {"fallback": self.fallback, "items": [one.to_dict() for one in self]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +214,7 @@ class Explanation:
         evidence: What they are made from.
         trace: How it came about.
         by_model: Whether the language model found the words, rather than the template; not in the JSON form.
+        fallback: Why the evidence lacks the language model's opinion, if it should have it.
     """
 
     user_id: str
@@ -205,6 +223,7 @@ class Explanation:
     evidence: tuple[Evidence, ...]
     trace: Trace
     by_model: bool = False
+    fallback: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form of the contract."""
@@ -213,6 +232,7 @@ class Explanation:
             "item_id": self.item.item_id,
             "title": self.item.title,
             "text": self.text,
+            "fallback": self.fallback,
             "evidence": [evidence.to_dict() for evidence in self.evidence],
             "trace": self.trace.to_dict(),
         }

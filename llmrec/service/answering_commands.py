@@ -11,7 +11,14 @@ import llmrec
 from llmrec.errors import ConfigError
 from llmrec.service.conditions import where_of, why_empty
 from llmrec.service.options import HERE, AsJson, Context, Workspace, command, context_of, opened
-from llmrec.service.printing import print_explanation, print_json, print_ranked, print_recommendation, say
+from llmrec.service.printing import (
+    print_explanation,
+    print_fallback,
+    print_json,
+    print_ranked,
+    print_recommendation,
+    say,
+)
 
 __all__ = ["add_to"]
 
@@ -85,9 +92,10 @@ def rank(
     with opened(workspace) as rec:
         ranked = rec.rank(history, candidates, user_id=user, context=context_of(context), llm=llm)
     if as_json:
-        print_json({"items": [one.to_dict() for one in ranked]})
+        print_json(ranked.to_dict())
     else:
         print_ranked("Ranked", ranked)
+        print_fallback(ranked.fallback)
 
 
 def why(user: str, item: str, context: Context = None, workspace: Workspace = HERE, as_json: AsJson = False) -> None:

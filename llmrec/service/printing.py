@@ -25,6 +25,7 @@ __all__ = [
     "print_error",
     "print_evidence",
     "print_explanation",
+    "print_fallback",
     "print_history",
     "print_import",
     "print_json",
@@ -99,10 +100,15 @@ def print_recommendation(recommendation: Recommendation, *, empty: str = "every 
         Console().print(Text("Nothing is left to recommend: ") + visible(empty), soft_wrap=True)
     else:
         print_ranked(f"For user {recommendation.user_id}, from {trace.candidates} candidates", recommendation.items)
-    if recommendation.fallback:
-        say(f"fallback: {recommendation.fallback}; this is the retriever's order")
+    print_fallback(recommendation.fallback)
     for note in trace.notes:
         say(f"note: {note}")
+
+
+def print_fallback(reason: str | None) -> None:
+    """Why the language model did not rank, if it should have."""
+    if reason:
+        say(f"fallback: {reason}; this is the retriever's order")
 
 
 def print_ranked(title: str, ranked: Sequence[RankedItem]) -> None:
@@ -145,6 +151,8 @@ def print_explanation(explanation: Explanation) -> None:
     # In a file or a pipe the paragraph is one line.
     console.print(visible(explanation.text), soft_wrap=not console.is_terminal)
     print_evidence(explanation)
+    if explanation.fallback:
+        say(f"fallback: {explanation.fallback}; these are the retriever's reasons")
 
 
 def print_evidence(explanation: Explanation) -> None:

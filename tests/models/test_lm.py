@@ -358,20 +358,6 @@ def test_what_cannot_be_compiled_is_an_error_with_a_next_step(
     assert "models.compile" in caught.value.hint
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_on_a_gpu_trees_are_read_as_on_the_cpu(dtype: Any, make_model: MakeModel) -> None:
-    source = make_model(transformers.LlamaConfig)
-    on_cpu = TransformersLM.load(source, device="cpu", dtype="float32")
-    on_gpu = TransformersLM.load(source, device="cuda", dtype=dtype, states_bytes=1 << 20)
-    assert on_gpu.method == "tree"
-    tree = deep_tree(on_cpu)
-    for _ in range(2):
-        gap = np.abs(on_gpu.score_trees([tree]) - on_cpu.score_trees([tree])).max()
-        assert gap < (1e-3 if dtype == "float32" else 0.25)
-
-
 def test_what_the_others_say_does_not_matter(llama: TransformersLM) -> None:
     prefix, suffixes = prompt(llama)
     alone = llama.score(prefix, suffixes[2:3])[0]

@@ -119,7 +119,10 @@ def test_a_model_that_fails_leaves_the_retrievers_order(fitted: Recommender) -> 
         got = asked(http, "/v1/recommend", ANN)
         assert "out of memory" in got["fallback"]
         assert got["items"]
-        assert "llmrec_fallbacks_total 1.0" in http.get("/metrics").text
+        ranked = asked(http, "/v1/rank", {"candidates": ["pan", "gloves"], **ANN})
+        assert "out of memory" in ranked["fallback"]
+        assert "out of memory" in asked(http, "/v1/explain", {**ANN, "item_id": "gloves"})["fallback"]
+        assert "llmrec_fallbacks_total 2.0" in http.get("/metrics").text
 
 
 def test_an_unfitted_workspace_is_alive_but_not_ready(tmp_path: Any) -> None:

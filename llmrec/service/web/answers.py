@@ -41,7 +41,9 @@ def routes(served: Served) -> APIRouter:
         asked = body.model_dump(exclude={"release"})
         rec = await _answering(served, body.release)
         ranked = await served.work.answer(partial(rec.rank, **asked), request.is_disconnected)
-        return JSONResponse({"items": [one.to_dict() for one in ranked]})
+        if ranked.fallback:
+            served.metrics.fallbacks.inc()
+        return JSONResponse(ranked.to_dict())
 
     @router.post("/explain")
     async def explain(body: ExplainBody, request: Request) -> JSONResponse:
