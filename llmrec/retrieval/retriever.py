@@ -76,7 +76,7 @@ class Retriever:
             return self._retrieval(self._cold.best(scores, k, among=among, excluded=excluded), path)
         offset = self.space.offset(query.vector)
         found = self.space.index.search(query.vector, k, among=among, excluded=excluded)
-        scored = self._with_evidence([(item_id, score + offset) for item_id, score in found], query)
+        scored = self.rescored([(item_id, score + offset) for item_id, score in found], query)
         return self._retrieval(sorted(scored, key=lambda one: -one[1]), "history", query)
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
@@ -89,7 +89,7 @@ class Retriever:
         offset = self.space.offset(query.vector)
         found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
         scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
-        return self._retrieval(self._with_evidence(scored, query), "history", query)
+        return self._retrieval(self.rescored(scored, query), "history", query)
 
     def reads(self, history: History) -> tuple[Event, ...]:
         """The events that the scores rest on: without any other one they are the same."""
@@ -122,7 +122,8 @@ class Retriever:
             else inner_products(texts.vectors_of(item_ids), told).astype(np.float64),
         )
 
-    def _with_evidence(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
+    def rescored(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
+        """Items, each with the space's score, with the score that evidence gives them, in the order given."""
         if self._evidence is None or not scored:
             return scored
         item_ids, scores = zip(*scored, strict=True)
