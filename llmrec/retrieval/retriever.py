@@ -61,7 +61,7 @@ class Retriever:
         evidence: Evidence | None = None,
     ) -> None:
         self.catalogue = catalogue
-        self._evidence = evidence
+        self.evidence = evidence
         self.space = space
         self._cold = cold
         self._context = context
@@ -124,11 +124,11 @@ class Retriever:
 
     def rescored(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
         """Items, each with the space's score, with the score that evidence gives them, in the order given."""
-        if self._evidence is None or not scored:
+        if self.evidence is None or not scored:
             return scored
         item_ids, scores = zip(*scored, strict=True)
-        features = self._features(item_ids, query, self._evidence)
-        return list(zip(item_ids, self._evidence.rescored(np.array(scores), features).tolist(), strict=True))
+        features = self._features(item_ids, query, self.evidence)
+        return list(zip(item_ids, self.evidence.rescored(np.array(scores), features).tolist(), strict=True))
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
         candidates = tuple(Candidate(self.catalogue.items[item_id], score) for item_id, score in scored)
