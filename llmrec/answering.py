@@ -83,7 +83,7 @@ class Answers:
         configured = self._settings.retrieval
         seen = configured.filter_seen if asked.filter_seen is None else asked.filter_seen
         left_out = asked.exclude | history.hidden | (history.seen if seen else frozenset())
-        among = None if asked.where is None else catalogue.matching(asked.where)
+        among: Sequence[str] | None = None if asked.where is None else catalogue.matching(asked.where)
         if asked.like is not None:
             among = catalogue.nearest(asked.like, _LIKE * asked.n, among=among, excluded=left_out)
         retriever = self._serving.retriever(live, catalogue, asked.context)

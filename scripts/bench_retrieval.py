@@ -3,7 +3,8 @@
     python scripts/bench_retrieval.py --json retrieval.json --plot retrieval.svg
     python scripts/bench_retrieval.py --quick        # a smoke run: up to 10,000 items, few requests
 
-Everything is synthetic. Vectors are drawn from a mixture of Gaussians, because on pure noise every index looks bad. The
+Everything is synthetic. Vectors are drawn from a mixture of Gaussians, because on pure noise every index looks bad;
+events by Zipf's law, because of uniform ones hardly any item follows another twice and evidence costs nothing. The
 encoder is trained for one epoch only: its answers mean nothing, its cost is that of a good one. Each size runs in a
 process of its own, and what is compared takes turns in it. Milliseconds are wall time; `cpu` is the process's, threads
 added up, and stands where other work shares the cores.
@@ -37,9 +38,11 @@ from llmrec import Event, Item, Recommender
 from llmrec.errors import LlmrecError
 from llmrec.evaluation import describe_environment, require_plots
 from llmrec.files import replace_file
-from llmrec.retrieval import Catalogue, EncodedSpace, FittedEncoder
+from llmrec.requests import conditions
+from llmrec.retrieval import ColdStart, EncodedSpace, Popularity, Retriever
 from llmrec.retrieval.index import inner_products, one_thread
 from llmrec.service.printing import print_table, say
+from llmrec.serving import encoder_of, evidence_of
 
 Floats = NDArray[np.float32]
 Result = dict[str, Any]
@@ -135,11 +138,10 @@ class SyntheticEncoder:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A recommender with one release; `space` is what its requests search, `users` are by length of their history."""
+    """A recommender with one release; `retriever` is as its requests ask it, `users` are by length of their history."""
 
     rec: Recommender
-    catalogue: Catalogue
-    space: EncodedSpace
+    retriever: Retriever
     users: dict[int, list[str]]
     writer: ThreadPoolExecutor
 
@@ -162,9 +164,11 @@ def world(items: int, histories: Sequence[int], users: int = 40) -> Iterator[Wor
     ):
         rec.import_(items=map(item, range(items)), events=events(names, items))
         release = rec.fit(progress=False)
-        fitted = FittedEncoder.from_parts(release.read("encoder.safetensors"), release.part("encoder.json"))
-        catalogue = rec.catalogue()
-        yield World(rec, catalogue, EncodedSpace(fitted, catalogue), names, writer)
+        catalogue, fitted = rec.catalogue(), encoder_of(release)
+        assert fitted is not None
+        space = EncodedSpace(fitted, catalogue, rec.settings.retrieval.newcomers)
+        cold = ColdStart(catalogue, space, Popularity({}), None, half_life=1.0)
+        yield World(rec, Retriever(catalogue, space, cold, {}, evidence_of(release)), names, writer)
 
 
 def item(number: int) -> Item:
@@ -173,11 +177,13 @@ def item(number: int) -> Item:
 
 
 def events(names: dict[int, list[str]], items: int) -> Iterator[Event]:
-    """Ratings of items drawn at random."""
+    """Ratings of items drawn by Zipf's law (exponent one), which are popular in a random order."""
     generator = np.random.default_rng(2)
+    shares = 1 / np.arange(1, items + 1)
+    popularity = generator.permutation(shares / shares.sum())
     for length, user_ids in names.items():
         for user_id in user_ids:
-            for minute, number in enumerate(generator.choice(items, length, replace=False).tolist()):
+            for minute, number in enumerate(generator.choice(items, length, replace=False, p=popularity).tolist()):
                 stars, moment = float(number % 5 + 1), START + timedelta(minutes=minute)
                 yield Event(user_id, f"i{number}", "rating", stars, timestamp=moment)
 
@@ -214,19 +220,22 @@ def time_request(made: World, clock: Clock, user_id: str) -> None:
 
 def time_stages(made: World, clock: Clock, user_id: str) -> None:
     """What a request does, one after the other."""
-    index = made.space.index
+    space, catalogue = made.retriever.space, made.retriever.catalogue
     with clock.time("- read the history"):
         history = made.rec.history(user_id)
     with clock.time("- encode it"):
-        query = made.space.query(history)
+        query = space.query(history)
     assert query is not None
     with clock.time("- the softmax's denominator"):
-        made.space.offset(query.vector)
+        offset = space.offset(query.vector)
     with clock.time("- search without the seen"):
-        index.search(query.vector, CANDIDATES, excluded=history.seen)
+        found = space.index.search(query.vector, CANDIDATES, excluded=history.seen)
+    with clock.time("- evidence"):
+        made.retriever.rescored([(item_id, score + offset) for item_id, score in found], query)
     for name, where in (("1%", ONE_PERCENT), ("50%", HALF)):
+        wanted = conditions(where) or {}
         with clock.time(f"- search where {name}"):
-            index.search(query.vector, CANDIDATES, among=made.catalogue.matching(where), excluded=history.seen)
+            space.index.search(query.vector, CANDIDATES, among=catalogue.matching(wanted), excluded=history.seen)
 
 
 # --- two: the kinds of index
@@ -353,7 +362,7 @@ def draw(result: Result, path: Path) -> None:
         figure.subplots(1, 2), (("items", "items (200 events)"), ("events", "events (10,000 items)")), strict=True
     ):
         rows = result["growth"][of]
-        for stage in ("request", "- read the history", "- encode it", "- search without the seen"):
+        for stage in ("request", "- read the history", "- encode it", "- search without the seen", "- evidence"):
             axes.loglog([row[of] for row in rows], [row["stages"][stage]["p50_ms"] for row in rows], "o-", label=stage)
         axes.set(xlabel=label, ylabel="p50, milliseconds")
         axes.grid(alpha=0.3)

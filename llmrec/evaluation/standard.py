@@ -37,14 +37,16 @@ class Protocol:
         name: leave-one-out: each user's last item; temporal: everything from one moment on.
         split_at: Of a temporal split, the share of the events before the moment, or the moment itself, aware.
         cold_items: Share of the items that nobody has met before the test, chosen at random; leave-one-out only.
+        cold_seed: Of that choice: a tenth of few items holds few targets, and one choice says little.
 
     Raises:
-        ConfigError: An option belongs to the other protocol, or a share is not between 0 and 1.
+        ConfigError: An option belongs to the other protocol, a share is not between 0 and 1, or nothing is chosen.
     """
 
     name: ProtocolName = "leave-one-out"
     split_at: float | datetime | None = None
     cold_items: float | None = None
+    cold_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.name == "leave-one-out" and self.split_at is not None:
@@ -53,6 +55,10 @@ class Protocol:
             raise ConfigError(
                 "items are held out with leave-one-out only", hint="drop --protocol temporal, or drop --cold-items"
             )
+        if self.cold_seed and self.cold_items is None:
+            raise ConfigError("no items are held out", hint="add --cold-items 0.1, or drop --cold-seed")
+        if self.cold_seed < 0:
+            raise ConfigError(f"the seed {self.cold_seed} is negative", hint="give 0 or more")
         for share in (self.split_at, self.cold_items):
             if isinstance(share, float) and not 0 < share < 1:
                 raise ConfigError(f"the share {share} is not between 0 and 1", hint="write a tenth as 0.1")
@@ -108,9 +114,10 @@ def _split(data: EvaluationData, protocol: Protocol) -> Split:
         raise DataError(
             "without texts nothing is known of an item that nobody has met", hint="name --items, or drop --cold-items"
         )
-    fewer, held = hold_out_items(data.interactions, protocol.cold_items)
+    fewer, held = hold_out_items(data.interactions, protocol.cold_items, seed=protocol.cold_seed)
     split = leave_one_out(fewer)
-    return replace(split, protocol={**split.protocol, "held_out_items": len(held)})
+    chosen = {"held_out_items": len(held), "held_out_seed": protocol.cold_seed}
+    return replace(split, protocol={**split.protocol, **chosen})
 
 
 def _split_at_share(interactions: Interactions, share: float) -> Split:

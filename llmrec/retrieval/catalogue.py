@@ -7,18 +7,19 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial, reduce
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.conditions import Condition, values_of
+from llmrec.conditions import Condition
 from llmrec.data import Store
 from llmrec.errors import ConfigError, EmptyCatalogueError, UnknownItemError
 from llmrec.models import Encoder
 from llmrec.records import Item
 from llmrec.retrieval.index import IndexedItems, ItemIndex
+from llmrec.retrieval.selection import AttributeValues, Selection
 
 __all__ = ["Catalogue", "CatalogueKeeper", "Where"]
 
@@ -41,8 +42,8 @@ class Catalogue:
         """Every attribute that at least one item has, sorted."""
         return tuple(sorted({name for item in self.items.values() for name in item.attributes}))
 
-    def matching(self, where: Where) -> list[str]:
-        """The items that fulfil every condition.
+    def matching(self, where: Where) -> Selection:
+        """The items that fulfil every condition, in the order they were added.
 
         Raises:
             ConfigError: No item has such an attribute.
@@ -51,11 +52,10 @@ class Catalogue:
             if name not in self.attribute_names:
                 known = ", ".join(self.attribute_names) or "none"
                 raise ConfigError(f"no item has the attribute {name!r}", hint=f"known attributes: {known}")
-        places = [self._fulfilling(name, condition) for name, condition in where.items()]
-        if not places:
-            return list(self._ids)
-        common = reduce(partial(np.intersect1d, assume_unique=True), places)
-        return [self._ids[place] for place in common.tolist()]
+        fitting = np.ones(len(self.items), np.bool_)
+        for name, condition in where.items():
+            fitting &= self._values(name).fulfilling(condition)
+        return Selection(self.index.items.item_ids, np.flatnonzero(fitting))
 
     def nearest(
         self, item_id: str, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
@@ -71,31 +71,14 @@ class Catalogue:
         return [one for one, _ in found]
 
     @cached_property
-    def _ids(self) -> tuple[str, ...]:
-        return tuple(self.items)
-
-    @cached_property
-    def _holders(self) -> dict[str, dict[object, list[int]]]:
-        """Attribute -> value -> places of the items that have it, for the attributes that were asked for."""
+    def _asked(self) -> dict[str, AttributeValues]:
+        """The values of the attributes that were asked for."""
         return {}
 
-    def _fulfilling(self, name: str, condition: Condition) -> NDArray[np.int64]:
-        """Places of the items of which the attribute fulfils the condition, in their order."""
-        holders = self._holders.get(name) or self._holders.setdefault(name, self._find_holders(name))
-        if condition.wanted is None and not condition.bounded:
-            places = np.arange(len(self._ids))
-        else:
-            wanted = holders if condition.wanted is None else [one for one in condition.wanted if one in holders]
-            places = _union(holders[one] for one in wanted if not condition.bounded or condition.bounds(one))
-        unwanted = _union(holders[one] for one in condition.unwanted if one in holders)
-        return np.setdiff1d(places, unwanted, assume_unique=True) if len(unwanted) else places
-
-    def _find_holders(self, name: str) -> dict[object, list[int]]:
-        holders: dict[object, list[int]] = {}
-        for place, item in enumerate(self.items.values()):
-            for value in values_of(item.attributes.get(name)):
-                holders.setdefault(value, []).append(place)
-        return holders
+    def _values(self, name: str) -> AttributeValues:
+        if name not in self._asked:
+            self._asked[name] = AttributeValues([item.attributes.get(name) for item in self.items.values()])
+        return self._asked[name]
 
     def require(self, item_ids: Iterable[str]) -> list[Item]:
         """Their items, in the order given.
@@ -169,7 +152,3 @@ class CatalogueKeeper:
             _logger.info("embedding %d texts for an index of %d items", len(missing), len(items))
             known |= zip(missing, self._encoder.encode(list(missing.values()), progress=progress), strict=True)
         return known
-
-
-def _union(places: Iterable[list[int]]) -> NDArray[np.int64]:
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *places]))

@@ -98,7 +98,8 @@ class ColdStart:
     ) -> list[tuple[str, float]]:
         """The k items with the highest scores, best first; equal ones in the order of their ids."""
         allowed = np.full(len(self._item_ids), among is None)
-        allowed[[self._rows[item_id] for item_id in among or ()]] = True
+        if among is not None:
+            allowed[self._texts.rows_of(among)] = True
         allowed[[self._rows[item_id] for item_id in excluded if item_id in self._rows]] = False
         rows = self._by_id[allowed[self._by_id]]
         chosen = rows[np.argsort(-scores[rows], kind="stable")[:k]]

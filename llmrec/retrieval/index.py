@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from llmrec.errors import StoreError
 from llmrec.files import replace_file
+from llmrec.retrieval.selection import Selection
 
 __all__ = ["FLAT_LIMIT", "IndexedItems", "ItemIndex", "inner_products", "one_thread"]
 
@@ -113,6 +114,12 @@ class ItemIndex:
         """Their vectors, float32 [len(item_ids), dimension], in the order given."""
         return self.vectors[[self._rows[item_id] for item_id in item_ids]]
 
+    def rows_of(self, item_ids: Collection[str]) -> Rows:
+        """The rows of these items, each once, ascending; of a selection of this index's items nothing is looked up."""
+        if isinstance(item_ids, Selection) and item_ids.item_ids is self.items.item_ids:
+            return item_ids.rows
+        return _ordered(self._rows[item_id] for item_id in set(item_ids))
+
     def search(
         self, query: Floats, k: int, *, among: Collection[str] | None = None, excluded: Collection[str] = ()
     ) -> list[tuple[str, float]]:
@@ -124,9 +131,10 @@ class ItemIndex:
             among: Only these items; the search over them is exact, however few they are.
             excluded: Never these items.
         """
-        if among is not None:
-            return self._nearest_of(_ordered(self._rows[i] for i in set(among).difference(excluded)), query, k)
-        return self._nearest_but(_ordered(self._rows[i] for i in set(excluded) if i in self._rows), query, k)
+        left_out = _ordered(self._rows[i] for i in set(excluded) if i in self._rows)
+        if among is None:
+            return self._nearest_but(left_out, query, k)
+        return self._nearest_of(np.setdiff1d(self.rows_of(among), left_out, assume_unique=True), query, k)
 
     def _nearest_of(self, rows: Rows, query: Floats, k: int) -> list[tuple[str, float]]:
         # Gathering many rows costs more than scoring those between them too.

@@ -65,7 +65,7 @@ class Retriever:
         told: int = 0,
     ) -> None:
         self.catalogue = catalogue
-        self._evidence = evidence
+        self.evidence = evidence
         self._told = told
         self.space = space
         self._cold = cold
@@ -81,7 +81,7 @@ class Retriever:
             return self._retrieval(self._cold.best(scores, k, among=among, excluded=excluded), path)
         offset = self.space.offset(query.vector)
         found = self.space.index.search(query.vector, k, among=among, excluded=excluded)
-        scored = self._with_evidence([(item_id, score + offset) for item_id, score in found], query)
+        scored = self.rescored([(item_id, score + offset) for item_id, score in found], query)
         return self._retrieval(sorted(scored, key=lambda one: -one[1]), "history", query)
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
@@ -94,7 +94,7 @@ class Retriever:
         offset = self.space.offset(query.vector)
         found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
         scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
-        return self._retrieval(self._with_evidence(scored, query), "history", query)
+        return self._retrieval(self.rescored(scored, query), "history", query)
 
     def reads(self, history: History) -> tuple[Event, ...]:
         """The events that the scores rest on: without any other one they are the same."""
@@ -117,7 +117,7 @@ class Retriever:
             item_ids: The candidates.
             evidence: Other counts than the own ones.
         """
-        return self._behaviour(item_ids, self.space.query(history), evidence or self._evidence)
+        return self._behaviour(item_ids, self.space.query(history), evidence or self.evidence)
 
     def _behaviour(
         self, item_ids: Sequence[str], query: Query | None, evidence: Evidence | None
@@ -151,16 +151,17 @@ class Retriever:
             else inner_products(texts.vectors_of(item_ids), told).astype(np.float64),
         )
 
-    def _with_evidence(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
-        if self._evidence is None or not scored:
+    def rescored(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
+        """Items, each with the space's score, with the score that evidence gives them, in the order given."""
+        if self.evidence is None or not scored:
             return scored
         item_ids, scores = zip(*scored, strict=True)
-        features = self._features(item_ids, query, self._evidence)
-        return list(zip(item_ids, self._evidence.rescored(np.array(scores), features).tolist(), strict=True))
+        features = self._features(item_ids, query, self.evidence)
+        return list(zip(item_ids, self.evidence.rescored(np.array(scores), features).tolist(), strict=True))
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
         listed = list(scored)
-        told = self._behaviour([item_id for item_id, _ in listed], query, self._evidence)
+        told = self._behaviour([item_id for item_id, _ in listed], query, self.evidence)
         candidates = tuple(
             Candidate(self.catalogue.items[item_id], score, behaviour)
             for (item_id, score), behaviour in zip(listed, told, strict=True)

@@ -114,13 +114,15 @@ class EncodedSpace:
     ) -> None:
         trained = set(fitted.item_ids)
         item_ids = (*fitted.item_ids, *(item_id for item_id in catalogue.items if item_id not in trained))
+        self._rows = {item_id: row for row, item_id in enumerate(item_ids)}
         self._items = fitted.item_vectors(catalogue.index.vectors_of(item_ids))
         # What is added to an item's score is one more number of its vector, where a query has a one.
         lifts = fitted.lifts(self._items, newcomers)
-        vectors = np.column_stack([self._items.numpy(), lifts])
-        items = IndexedItems("", item_ids, ("",) * len(item_ids))
+        # In the catalogue's order, so that a selection of its items is one of these rows.
+        order = [self._rows[item_id] for item_id in catalogue.index.items.item_ids]
+        vectors = np.column_stack([self._items.numpy(), lifts])[order]
+        items = IndexedItems("", catalogue.index.items.item_ids, ("",) * len(item_ids))
         self.index = ItemIndex.cached(directory, vectors, items) if directory else ItemIndex(vectors, items)
-        self._rows = {item_id: row for row, item_id in enumerate(item_ids)}
         self._fitted = fitted
 
     def query(self, history: History) -> Query | None:

@@ -39,6 +39,7 @@ def evaluate(
     cold_items: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Hold this share of the items out of all training.")
     ] = None,
+    cold_seed: Annotated[int, typer.Option(help="Of the choice of these items.")] = 0,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many trainings; else one.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most; else as configured.")] = None,
     baselines_only: Annotated[bool, typer.Option("--baselines-only", help="Train nothing.")] = False,
@@ -63,7 +64,7 @@ def evaluate(
 
     on_files = any((items, events, users, data))
     _refuse_mixture(workspace, on_files=on_files, of_files=bool(format_ or rename))
-    asked = Protocol(protocol, evaluating.share_or_time(split_at), cold_items)
+    asked = Protocol(protocol, evaluating.share_or_time(split_at), cold_items, cold_seed)
     lineup = partial(
         evaluating.lineup_of, seeds=seeds, epochs=epochs, baselines_only=baselines_only, sasrec=sasrec, gru=gru
     )

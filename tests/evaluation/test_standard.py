@@ -181,6 +181,16 @@ def test_items_held_out_are_what_the_cold_slice_asks_for() -> None:
     assert set(cold.systems) >= {"text", "retriever"}
 
 
+def test_another_seed_holds_other_items_out_and_the_same_one_the_same() -> None:
+    def cold_recall(seed: int) -> tuple[int, object]:
+        found = report(ring(), Protocol(cold_items=0.25, cold_seed=seed), baselines_only=True)
+        assert found.protocol["held_out_seed"] == seed
+        return found.slices["cold_items"].users, found.per_user["popularity"]["novelty@10"].tolist()
+
+    assert cold_recall(1) == cold_recall(1)
+    assert len({str(cold_recall(seed)) for seed in range(3)}) == 3
+
+
 def test_a_split_in_time_takes_a_share_or_a_moment() -> None:
     share = report(ring(), Protocol("temporal", 0.5), baselines_only=True)
     assert share.protocol["name"] == "temporal"
@@ -195,6 +205,8 @@ def test_a_split_in_time_takes_a_share_or_a_moment() -> None:
         ({"name": "temporal", "cold_items": 0.1}, "with leave-one-out only"),
         ({"name": "temporal", "split_at": 1.5}, "1.5 is not between 0 and 1"),
         ({"cold_items": 0.0}, "0.0 is not between 0 and 1"),
+        ({"cold_seed": 1}, "no items are held out"),
+        ({"cold_items": 0.1, "cold_seed": -1}, "-1 is negative"),
     ],
 )
 def test_options_of_the_other_protocol_and_shares_of_nothing_are_refused(given: dict[str, Any], complaint: str) -> None:
