@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,6 +32,7 @@ from llmrec.retrieval import (
     UserGroup,
     relative_popularity,
 )
+from llmrec.words import Opinion, OwnComments
 from llmrec.workspace import Workspace
 
 __all__ = ["Live", "Serving", "evidence_of"]
@@ -55,6 +56,7 @@ class Live:
         popularity: Everybody's, from 0 to 1.
         encoder: Its sequence encoder; None where it goes by texts alone.
         evidence: What orders the encoder's candidates; releases of an earlier version have none.
+        comments: The sequences of the comments that it learnt from how comments sound, and how each was meant.
     """
 
     release: Release
@@ -63,6 +65,7 @@ class Live:
     popularity: Mapping[str, float]
     encoder: FittedEncoder | None
     evidence: Evidence | None
+    comments: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def load(cls, release: Release) -> Live:
@@ -74,7 +77,9 @@ class Live:
         taken = popularity_of(release)
         fusion = Fusion.from_dict(release.part("fusion.json"))
         popularity = relative_popularity(taken.counts)
-        return cls(release, fusion, taken, popularity, encoder_of(release), evidence_of(release))
+        told = release.part("comments.json") if "comments.json" in release.manifest["files"] else ()
+        comments = tuple((int(sequence), float(liking)) for sequence, liking in told)
+        return cls(release, fusion, taken, popularity, encoder_of(release), evidence_of(release), comments)
 
 
 class Serving:
@@ -221,7 +226,7 @@ class Serving:
         half_life = self._settings.retrieval.half_life
 
         def is_against(text: str) -> bool:
-            return self._parts.words().opinion(catalogue.items, catalogue.version, text).sentiment < 0
+            return self.reader(live, catalogue)(text).sentiment < 0
 
         return ColdStart(catalogue, space, live.taken, self._parts.text_encoder(), half_life, is_against=is_against)
 
@@ -242,12 +247,33 @@ class Serving:
             catalogue.index,
             wanted.pushback,
             wanted.half_life,
-            read=partial(self._parts.words().opinion, catalogue.items, catalogue.version),
+            read=self.reader(live, catalogue),
             items=catalogue.items,
         )
         if not (self._settings.ranking.enabled if llm is None else llm):
             return FusedRanker(live.fusion, None, pushback)
         return FusedRanker(live.fusion, self._parts.adapted(live.release), pushback)
+
+    def opinion(self, catalogue: Catalogue, text: str) -> Opinion:
+        """What a comment says, as the live release reads it; before there is one, as the labelled sentences have it."""
+        try:
+            live = self.live()
+        except NotFittedError:
+            return self._parts.words().opinion(catalogue.items, catalogue.version, text)
+        return self.reader(live, catalogue)(text)
+
+    def reader(self, live: Live, catalogue: Catalogue) -> Callable[[str], Opinion]:
+        """Reads comments as a release has learnt to."""
+        own = None
+        if live.comments:
+            # Where comments were deleted, it is learnt again from those that are left.
+            version = f"{live.release.version} {self._store.last_forgotten()}"
+            own = OwnComments(version, partial(self._rated, live.comments))
+        return partial(self._parts.words().opinion, catalogue.items, catalogue.version, own=own)
+
+    def _rated(self, comments: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
+        texts = self._store.texts(sequence for sequence, _ in comments)
+        return [(texts[sequence], liking) for sequence, liking in comments if sequence in texts]
 
     def previous_encoder(self) -> FittedEncoder | None:
         """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""

@@ -97,6 +97,10 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
         ),
         "begin": Block({"title": ("Rake",), "causes": _FLAG}),
     },
+    "comment": {
+        "shared": Block({}),
+        "comment": Block({"text": ("Sturdy, but heavy.",)}, (frozenset({"text"}),)),
+    },
     "chat": {
         "list": Block(
             {
