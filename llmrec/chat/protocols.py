@@ -26,9 +26,13 @@ class Recommends(Protocol):
         """The best items, without some, or only those most like one."""
 
     def rank(
-        self, history: None = None, candidates: Sequence[str] = (), *, user_id: str | None = None
+        self,
+        history: Sequence[str | Event] | None = None,
+        candidates: Sequence[str] = (),
+        *,
+        user_id: str | None = None,
     ) -> list[RankedItem]:
-        """The given items in their order for a user."""
+        """The given items in their order for a user, or for another history of theirs."""
 
     def explain(self, user_id: str, item_id: str) -> Explanation:
         """Why an item gets its score."""

@@ -1,6 +1,7 @@
 """Conversations as their callers see them: kept, private, harmless, and taken back without a trace."""
 
 import json
+import re
 from itertools import count
 
 import pytest
@@ -11,6 +12,7 @@ from llmrec.chat import Constraints
 from llmrec.chat.constraints import Limit
 from llmrec.errors import DataError
 from llmrec.ranking import default_directory
+from llmrec.records import RankedItem
 from llmrec.service.cli import app
 from llmrec.words import Named, WordsKeeper
 
@@ -45,6 +47,38 @@ def test_strange_words_change_nobodys_scores(garden: Recommender, user: str, sai
     assert reply.text
     assert scores(garden, "ann") == before
     assert scores(garden, user) == own
+
+
+def place_of(item_id: str, ranked: list[RankedItem]) -> int:
+    return next(one.rank for one in ranked if one.item.item_id == item_id)
+
+
+def test_what_would_lift_an_item_is_told_with_its_places_and_is_so(garden: Recommender) -> None:
+    chat = garden.chat("zoe", n=5)
+    for item_id in ("spade", "rake"):
+        garden.feedback(Event("zoe", item_id, "purchase"))
+    garden.feedback(Event("zoe", "hoe", "dislike", event_id="zoe-hoe"))
+    told = chat.send("recommend something").recommendation
+    assert told is not None
+    shown = [one.item.item_id for one in told.items]
+    left = [one for one in garden.history("zoe").events if one.event_id != "zoe-hoe"]
+    for item_id in [one for one in ("saw", "fork", "shears") if one not in shown]:
+        reply = chat.send(f"why not the {garden.catalogue().items[item_id].title}?")
+        found = re.search(r"it would stand at place (\d+) instead of (\d+)", reply.text)
+        was = place_of(item_id, garden.rank(candidates=[*shown, item_id], user_id="zoe"))
+        would = place_of(item_id, garden.rank(left, [*shown, item_id], user_id="zoe"))
+        if found:
+            assert (int(found[1]), int(found[2])) == (would, was)
+            assert would < was
+
+
+def test_a_constraint_that_alone_keeps_an_item_away_is_told_with_the_place_it_would_have(garden: Recommender) -> None:
+    chat = garden.chat("yan", n=3)
+    chat.send("only tools")
+    reply = chat.send("why not the Garden table?")
+    assert re.search(r"Without that it would stand at place [1-4] among what is shown", reply.text)
+    chat.send("under 25 euros")
+    assert "Without that" not in chat.send("why not the Garden table?").text  # both keep it away
 
 
 def test_what_is_no_text_is_refused(garden: Recommender, user: str) -> None:
