@@ -146,6 +146,7 @@ class Keeping:
         texts = [str(event.text) for event in self.store.events(user_id) if event.event_id in wanted and event.text]
         before = self.store.last_forgotten()
         gone = self.store.take_back(user_id, sorted(wanted), learnt=learnt)
+        self.store.turns.taken_back(user_id, wanted)
         self.store.turns.blank(user_id, texts)
         if texts:
             self._forget_words(texts)
@@ -185,6 +186,10 @@ class Keeping:
         if not any(gone.values()):
             raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
         return gone
+
+    def comments(self, user_id: str) -> tuple[Event, ...]:
+        """All that a user said, oldest first, however long ago."""
+        return tuple(one for one in self.store.events(user_id_of(user_id)) if one.kind == "comment" and one.text)
 
     def history(self, user_id: str) -> History:
         """What is known of a user, as a request sees it."""

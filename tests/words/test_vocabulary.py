@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from llmrec import Item
+from llmrec.conditions import values_of
 from llmrec.errors import PromptError
 from llmrec.testing import WordEncoder
 from llmrec.words import Bound, Named, OpinionReader, SentenceRegression, SentimentModel, Vocabulary, read_sentences
@@ -152,6 +153,11 @@ def test_names_are_masked_and_never_cut() -> None:
     read = WORDS.read("I loved Dumb & Dumber, but no more comedies and nothing before 1980")
     assert read.masked == "i loved Title , but no more genre and newer than 1990"
     assert read.clauses == ("I loved Dumb & Dumber", "no more comedies", "nothing before 1980")
+
+
+def test_true_is_not_one() -> None:
+    assert not values_of(True) & values_of(1)
+    assert values_of([True, "A"]) == values_of((True, "a"))
 
 
 def test_what_is_written_without_sense_names_nothing() -> None:
