@@ -48,8 +48,14 @@ class Condition:
 
 
 def values_of(given: object) -> frozenset[object]:
-    """The values of an attribute, of one or several, texts without case."""
+    """The values of an attribute, of one or several, texts without case; True and False are apart from 1 and 0."""
     several = isinstance(given, list | tuple | set | frozenset)
     values = given if several else () if given is None else (given,)
     assert isinstance(values, Collection)
-    return frozenset(part.casefold() if isinstance(part, str) else part for part in values)
+    return frozenset(_comparable(part) for part in values)
+
+
+def _comparable(value: object) -> object:
+    if isinstance(value, bool):
+        return ("is", value)  # Python holds True for 1
+    return value.casefold() if isinstance(value, str) else value

@@ -175,6 +175,10 @@ class FeedbackSettings(_Section):
     """How far, in log-odds, what a user turned down pushes away an item like it at most; 0: not at all."""
     half_life: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     """Days after which that is half as strong."""
+    reading: Literal["sentences", "model"] = "sentences"
+    """How comments are read: by what was learnt of sentences, or by the language model too, beside the requests."""
+    rated_comments: Annotated[int, Field(ge=0)] = 100
+    """From so many comments on, whose writers rated the item, a fit learns from them how comments sound; 0: never."""
 
 
 class LearningSettings(_Section):

@@ -47,6 +47,7 @@ from llmrec.retrieval import (
     fit_encoder,
 )
 from llmrec.retrieval.evidence import FEATURES
+from llmrec.words import rated_comments
 
 __all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of", "last_learning"]
 
@@ -142,7 +143,7 @@ class Fit:
         }
         if fitted.trained and fitted.evidence:
             parts |= {**fitted.trained.encoder.to_parts(), **fitted.evidence.to_parts()}
-        parts |= trained.parts
+        parts |= {**trained.parts, **self._comments(snapshot)}
         parts["fusion.json"] = self._fusion(fitted, trained).to_dict()
         manifest = self._manifest(prompt, snapshot, fitted, trained)
         return releases.create(parts, {**manifest, "began": began.isoformat()})
@@ -206,6 +207,19 @@ class Fit:
         replace_file(self._interrupted, json.dumps({"last_sequence": last, "encoder": encoder}).encode())
         return last
 
+    def _comments(self, snapshot: int) -> dict[str, object]:
+        """The comments that say how comments sound here, for the release: their sequences, never their words."""
+        least = self.settings.feedback.rated_comments
+        told = rated_comments(self._events(snapshot)) if least else []
+        return {"comments.json": told} if least and len(told) >= least else {}
+
+    def _events(self, snapshot: int) -> Iterator[list[Event]]:
+        """What each user who may be learnt from did and said, up to the snapshot."""
+        silent = {user.user_id for user in self.store.users() if not user.teaches}
+        for user_id, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
+            if user_id not in silent:
+                yield [one for one in events if self._may_know(one) and (one.sequence or 0) <= snapshot]
+
     def _popularity(self, behaviour: Sequence[Sequence[Event]]) -> Popularity:
         attributes = {user.user_id: user.attributes for user in self.store.users() if user.attributes}
         counts = Counter(str(event.item_id) for events in behaviour for event in events)
@@ -231,16 +245,10 @@ class Fit:
 
     def _behaviour(self, snapshot: int) -> Iterator[list[Event]]:
         """What each user took, up to the snapshot; what they refused is no example of what is taken next."""
-        silent = {user.user_id for user in self.store.users() if not user.teaches}
-        for user_id, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
-            if user_id in silent:
-                continue
-            taken = [event for event in events if self._teaches(event, snapshot)]
+        for events in self._events(snapshot):
+            taken = [event for event in events if event.is_taking]
             if taken:
                 yield taken
-
-    def _teaches(self, event: Event, snapshot: int) -> bool:
-        return event.is_taking and self._may_know(event) and (event.sequence or 0) <= snapshot
 
     def _fusion(self, fitted: FittedRetriever, trained: TrainedRanker) -> Fusion:
         requests = fitted.requests if trained.requests is None else trained.requests

@@ -14,6 +14,7 @@ from llmrec.fitting import last_learning
 from llmrec.records import Event, History, Item, User
 from llmrec.releases import ReleaseStore
 from llmrec.requests import user_id_of
+from llmrec.words import forget_readings
 from llmrec.workspace import Workspace
 
 __all__ = ["Keeping"]
@@ -143,9 +144,27 @@ class Keeping:
         learnt = max(last_learning(self.workspace.training), *(one.learnt or 0 for one in self.releases.list()), 0)
         user_id, wanted = user_id_of(user_id), set(event_ids)
         texts = [str(event.text) for event in self.store.events(user_id) if event.event_id in wanted and event.text]
+        before = self.store.last_forgotten()
         gone = self.store.take_back(user_id, sorted(wanted), learnt=learnt)
+        self.store.turns.taken_back(user_id, wanted)
         self.store.turns.blank(user_id, texts)
+        if texts:
+            self._forget_words(texts)
+        if self.store.last_forgotten() != before:
+            self._unlearn_words()
         return gone
+
+    def _forget_words(self, texts: Sequence[str] | None) -> None:
+        """Let go of what deleted texts came to; None: of what all did."""
+        if texts is None:
+            shutil.rmtree(self.workspace.comments, ignore_errors=True)
+        else:
+            forget_readings(self.workspace.comments, texts)
+
+    def _unlearn_words(self) -> None:
+        """Let go of the vectors of comments; those that are left are learnt from again."""
+        for path in self.workspace.comments.glob("*.npz"):
+            path.unlink(missing_ok=True)
 
     def forget(self, user_id: str) -> dict[str, int]:
         """Delete a user for good: what is known of them, what they did, and what was recommended to them.
@@ -163,9 +182,14 @@ class Keeping:
         with self.workspace.locked("forget"):  # a fit that is running has read what they did
             gone = self.store.forget(user_id_of(user_id))
             shutil.rmtree(self.workspace.root / "replay", ignore_errors=True)  # an interrupted one has copies
+            self._forget_words(None)
         if not any(gone.values()):
             raise DataError(f"there is no user {user_id!r}", hint="check the id; nothing was deleted")
         return gone
+
+    def comments(self, user_id: str) -> tuple[Event, ...]:
+        """All that a user said, oldest first, however long ago."""
+        return tuple(one for one in self.store.events(user_id_of(user_id)) if one.kind == "comment" and one.text)
 
     def history(self, user_id: str) -> History:
         """What is known of a user, as a request sees it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Sequence
 
 from llmrec.chat import IntentModel, Understanding, read_examples
 from llmrec.config import Settings
@@ -12,6 +14,7 @@ from llmrec.models import (
     Encoder,
     LanguageModel,
     ModelThread,
+    Segment,
     SharedLM,
     TextEncoder,
     TransformersLM,
@@ -21,7 +24,7 @@ from llmrec.models import (
 from llmrec.ranking import PromptLibrary, Ranker, default_directory
 from llmrec.releases import Release, ReleaseStore
 from llmrec.retrieval import Catalogue, CatalogueKeeper
-from llmrec.words import WordsKeeper
+from llmrec.words import Readings, WordsKeeper, ask_of_comments
 from llmrec.workspace import Workspace
 
 __all__ = ["Parts"]
@@ -66,6 +69,7 @@ class Parts:
         self._rankers: dict[str, Ranker] = {}
         self._words: WordsKeeper | None = None
         self._intents: IntentModel | None = None
+        self._readings: Readings | None = None
         self._thread: ModelThread | None = None
         self._answers: AnswererKeeper | None = None
 
@@ -118,9 +122,35 @@ class Parts:
         """Reads comments, and the names in them."""
         with self._loading:
             if self._words is None:
-                own = self._workspace.prompts
-                self._words = WordsKeeper(self.text_encoder(), [default_directory(), *([own] if own else [])])
+                own, asks = self._workspace.prompts, self._settings.feedback.reading == "model"
+                directories = [default_directory(), *([own] if own else [])]
+                readings = self._readings_of_comments if asks else None
+                self._words = WordsKeeper(self.text_encoder(), directories, self._workspace.comments, readings)
             return self._words
+
+    def forget_words(self, texts: Sequence[str] | None) -> None:
+        """Let go of what deleted texts came to; None: of what all did."""
+        with self._loading:
+            if self._readings is not None:
+                self._readings.forget(texts)
+
+    def _readings_of_comments(self) -> Readings:
+        """What the base model makes of comments; the model is loaded when it is asked."""
+        with self._loading:
+            if self._readings is None:
+                model, fingerprint = self.ranker().model, self.prompts.fingerprint("comment")
+                name = hashlib.sha256(f"{model.sha256} {fingerprint}".encode()).hexdigest()[:32]
+                self._readings = Readings(self._asked, self._workspace.comments / f"{name}.json")
+            return self._readings
+
+    def _asked(self, texts: Sequence[str]) -> list[float]:
+        def rendered(block: str, **values: object) -> list[Segment]:
+            pieces = self.prompts.render("comment", block, **values)
+            return [one for one in pieces if isinstance(one, Segment)]
+
+        return ask_of_comments(
+            self.ranker().model, rendered("shared"), lambda text: rendered("comment", text=text), texts
+        )
 
     def answers(self) -> AnswererKeeper:
         """Words explanations."""
@@ -164,10 +194,14 @@ class Parts:
             self._thread = ModelThread(at_once=most, time_limit=ranking.time_limit)
             self._language_model, self._ranker = SharedLM(model, self._thread), None
             self._rankers.clear()
-            self._answers = None
+            self._answers = self._readings = None
+            if self._settings.feedback.reading == "model":
+                threading.Thread(target=self.words().read_unread, name="comments", daemon=True).start()
 
     def close(self) -> None:
         """End the thread that owns the language model, after what waits for it."""
+        if self._words is not None:
+            self._words.end()
         if self._thread is not None:
             self._thread.close()
 

@@ -166,6 +166,7 @@ class Recommender(Keeping):
         """
         live, catalogue = self._serving.live(), self.catalogue()
         self._serving.fused(live, catalogue, None)
+        self.opinion("")
         self._parts.understanding(catalogue)
         return live.release.version
 
@@ -275,6 +276,8 @@ class Recommender(Keeping):
             previous = None if anew else self._serving.previous_encoder()
             release = fit.make(self.releases, self._parts.prompt(), previous, train)
             settle(release)
+            self.read_comments()
+            self.opinion("")  # what the release learnt of comments is then kept for other processes
             fit.tidy(trained=train is not None)
             return release
 
@@ -393,8 +396,24 @@ class Recommender(Keeping):
 
     def opinion(self, text: str) -> Opinion:
         """What a comment says: for or against, and of which values of the catalogue's attributes."""
-        catalogue = self.catalogue()
-        return self._parts.words().opinion(catalogue.items, catalogue.version, text)
+        return self._serving.opinion(self.catalogue(), text)
+
+    def read_comments(self) -> int:
+        """Let the language model read the comments that it has not read; how many. `fit` does it too.
+
+        Nothing is read where `[feedback] reading` is not "model".
+
+        Raises:
+            ScoringError: The model failed.
+        """
+        if self.settings.feedback.reading != "model":
+            return 0
+        said = (event.text for event in self.store.events_by_user() if event.kind == "comment" and event.text)
+        return self._parts.words().read(list(said))
+
+    def _forget_words(self, texts: Sequence[str] | None) -> None:
+        super()._forget_words(texts)
+        self._parts.forget_words(texts)
 
     def nearest(self, text: str) -> tuple[str, float] | None:
         """The item whose text is nearest to a description, and the cosine of both vectors; None without items."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +33,7 @@ from llmrec.retrieval import (
     UserGroup,
     relative_popularity,
 )
+from llmrec.words import Opinion, OwnComments
 from llmrec.workspace import Workspace
 
 __all__ = ["Live", "Serving", "evidence_of"]
@@ -58,6 +59,7 @@ class Live:
         popularity: Everybody's, from 0 to 1.
         encoder: Its sequence encoder; None where it goes by texts alone.
         evidence: What orders the encoder's candidates; releases of an earlier version have none.
+        comments: The sequences of the comments that it learnt from how comments sound, and how each was meant.
     """
 
     release: Release
@@ -66,6 +68,7 @@ class Live:
     popularity: Mapping[str, float]
     encoder: FittedEncoder | None
     evidence: Evidence | None
+    comments: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def load(cls, release: Release) -> Live:
@@ -77,7 +80,9 @@ class Live:
         taken = popularity_of(release)
         fusion = Fusion.from_dict(release.part("fusion.json"))
         popularity = relative_popularity(taken.counts)
-        return cls(release, fusion, taken, popularity, encoder_of(release), evidence_of(release))
+        told = release.part("comments.json") if "comments.json" in release.manifest["files"] else ()
+        comments = tuple((int(sequence), float(liking)) for sequence, liking in told)
+        return cls(release, fusion, taken, popularity, encoder_of(release), evidence_of(release), comments)
 
 
 class Serving:
@@ -229,7 +234,7 @@ class Serving:
         half_life = self._settings.retrieval.half_life
 
         def is_against(text: str) -> bool:
-            return self._parts.words().opinion(catalogue.items, catalogue.version, text).sentiment < 0
+            return self.reader(live, catalogue)(text).sentiment < 0
 
         return ColdStart(catalogue, space, live.taken, self._parts.text_encoder(), half_life, is_against=is_against)
 
@@ -250,7 +255,7 @@ class Serving:
             catalogue.index,
             wanted.pushback,
             wanted.half_life,
-            read=partial(self._parts.words().opinion, catalogue.items, catalogue.version),
+            read=self.reader(live, catalogue),
             items=catalogue.items,
         )
         if not (self._settings.ranking.enabled if llm is None else llm):
@@ -260,6 +265,27 @@ class Serving:
         except ScoringError as error:  # the model is busy, or out of memory: the next request tries again
             _logger.warning("the language model is not at hand, so the retriever's order is the answer: %s", error)
             return FusedRanker(live.fusion, None, pushback, failed=str(error))
+
+    def opinion(self, catalogue: Catalogue, text: str) -> Opinion:
+        """What a comment says, as the live release reads it; before there is one, as the labelled sentences have it."""
+        try:
+            live = self.live()
+        except NotFittedError:
+            return self._parts.words().opinion(catalogue.items, catalogue.version, text)
+        return self.reader(live, catalogue)(text)
+
+    def reader(self, live: Live, catalogue: Catalogue) -> Callable[[str], Opinion]:
+        """Reads comments as a release has learnt to."""
+        own = None
+        if live.comments:
+            # Where comments were deleted, it is learnt again from those that are left.
+            version = f"{live.release.version} {self._store.last_forgotten()}"
+            own = OwnComments(version, partial(self._rated, live.comments))
+        return partial(self._parts.words().opinion, catalogue.items, catalogue.version, own=own)
+
+    def _rated(self, comments: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
+        texts = self._store.texts(sequence for sequence, _ in comments)
+        return [(texts[sequence], liking) for sequence, liking in comments if sequence in texts]
 
     def previous_encoder(self) -> FittedEncoder | None:
         """The live release's encoder, to begin a training with; None if it is of other text vectors or damaged."""

@@ -95,6 +95,11 @@ class Workspace:
         return self.root / "index"
 
     @property
+    def comments(self) -> Path:
+        """The cache of what comments came to: vectors and numbers, by digests."""
+        return self.root / "comments"
+
+    @property
     def reports(self) -> Path:
         """What the gate said of each release."""
         return self.root / "reports"

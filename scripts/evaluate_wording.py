@@ -140,6 +140,7 @@ class Checker:
             if not any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", one) for one in known)
         ]
         held = {float(one) for one in _NUMBER.findall(" ".join(known))}
+        held |= {round(one.strength, 2) for one in explanation.evidence if one.kind == "change"}
         return strange + [f"number {one}" for one in _NUMBER.findall(text) if float(one) not in held]
 
 

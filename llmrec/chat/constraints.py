@@ -142,6 +142,10 @@ class Constraints:
             del limits[index - len(kept)]
         return Constraints(tuple(one for some in kept for one in some), tuple(limits))
 
+    def alone_against(self, item: Item) -> bool:
+        """Whether an item would fulfil them all if one of them were let go."""
+        return any(self.without_line(place).against(item) is None for place in range(len(self.in_words())))
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from llmrec.chat.acting import answer
@@ -12,13 +13,14 @@ from llmrec.chat.protocols import Keeps, Recommends
 from llmrec.chat.reply import Action, Reply, State, Step
 from llmrec.chat.turn import Turn
 from llmrec.chat.understanding import Understanding
-from llmrec.errors import DataError
+from llmrec.errors import ConflictError, DataError
 from llmrec.records import Item
 
 __all__ = ["Chat"]
 
 _LOCKS = [threading.Lock() for _ in range(64)]
-"""Two turns of one conversation come one after the other."""
+"""Two turns of one conversation come one after the other; those of other processes are seen when a turn is kept."""
+_TRIES = 3
 _LONGEST = 2_000
 """Characters of an utterance that are read and kept."""
 
@@ -63,7 +65,8 @@ class Chat:
     def profile(self) -> list[ProfileLine]:
         """What is known of the user, each line with what it rests on."""
         items, _ = self._read()
-        return profile_of(self._recommender.history(self.user_id), items, self._state().constraints)
+        history, said = self._recommender.history(self.user_id), self._recommender.comments(self.user_id)
+        return profile_of(history, items, self._state().constraints, said)
 
     def lift(self, constraint: str) -> tuple[str, ...]:
         """Let go of a constraint; those that are left, in words.
@@ -75,7 +78,7 @@ class Chat:
             DataError: There is no such one.
         """
         with self._turn():
-            state = self._state()
+            after, state = self._kept.newest(self.user_id, self.conversation_id), self._state()
             words = state.constraints.in_words()
             if constraint not in words:
                 raise DataError(f"there is no constraint {constraint!r}", hint="chat.constraints lists them")
@@ -84,7 +87,7 @@ class Chat:
             steps = (*state.steps, Step(done, state.constraints))
             lifted = replace(state, constraints=left, steps=steps, offered=())
             reply = Reply(f"Done: {done}.", ("undo",), actions=(Action("unfiltered", done),))
-            self._keep(f"(took back: {constraint})", reply, lifted)
+            self._keep(f"(took back: {constraint})", reply, lifted, after)
         return tuple(left.in_words())
 
     def send(self, text: str) -> Reply:
@@ -98,6 +101,9 @@ class Chat:
             raise DataError(f"{text!r} is no text", hint='chat.send("why the second one?")')
         said = _readable(text)
         with self._turn():
+            for _ in range(_TRIES - 1):
+                with suppress(ConflictError):
+                    return self._answered(said)
             return self._answered(said)
 
     def _turn(self) -> threading.Lock:
@@ -105,14 +111,19 @@ class Chat:
 
     def _answered(self, said: str) -> Reply:
         items, understanding = self._read()
-        state = self._state()
+        after, state = self._kept.newest(self.user_id, self.conversation_id), self._state()
         if state.constraints:  # an import may have left no item with such an attribute
             names = {name for item in items.values() for name in item.attributes}
             state = replace(state, constraints=state.constraints.known_to(names))
         turn = Turn(self._recommender, self.user_id, items, state, self._words)
         shown = tuple(item_id for item_id in state.shown if item_id in items)
         reply = answer(turn, understanding.wishes(said, shown), self._n)
-        number = self._keep(said, reply, turn.state)
+        try:
+            number = self._keep(said, reply, turn.state, after)
+        except ConflictError:
+            # Another process kept a turn meanwhile: this one is done again over what holds now.
+            self._recommender.take_back(self.user_id, turn.event_ids)
+            raise
         return replace(reply, turn=number)
 
     def thumb(self, turn: int, up: bool | None) -> None:
@@ -129,7 +140,7 @@ class Chat:
             raise DataError(f"{up!r} is no thumb", hint="chat.thumb(reply.turn, True), False, or None to take it back")
         self._kept.thumb(self.user_id, self.conversation_id, turn, up)
 
-    def _keep(self, said: str, reply: Reply, state: State) -> int:
+    def _keep(self, said: str, reply: Reply, state: State, after: int) -> int:
         return self._kept.keep(
             self.user_id,
             self.conversation_id,
@@ -138,6 +149,7 @@ class Chat:
             actions=[action.text for action in reply.actions],
             state=state.to_dict(),
             explained=reply.explained,
+            after=after,
         )
 
     def forget(self) -> int:

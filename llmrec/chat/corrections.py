@@ -31,7 +31,8 @@ def tell_or_correct(turn: Turn, wish: Wish) -> None:
         _forget(turn, wish)
     else:
         history = turn.recommender.history(turn.user_id)
-        lines = profile_of(history, turn.items, turn.state.constraints)
+        said = turn.recommender.comments(turn.user_id)
+        lines = profile_of(history, turn.items, turn.state.constraints, said)
         turn.say("profile", lines=[line.text for line in lines])
 
 
@@ -43,9 +44,10 @@ def _forget(turn: Turn, wish: Wish) -> None:
         turn.ask_which()
         return
     whole = bool(_HISTORY.search(wish.text))
+    known = (*turn.recommender.history(turn.user_id).events, *turn.recommender.comments(turn.user_id))
     gone = [
         event
-        for event in turn.recommender.history(turn.user_id).events
+        for event in {one.event_id: one for one in known}.values()
         if event.event_id and _is_meant(turn, event, subjects, values, everything=everything, whole=whole)
     ]
     if subjects:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +45,24 @@ class ProfileLine:
         }
 
 
-def profile_of(history: History, items: Mapping[str, Item], constraints: Constraints) -> list[ProfileLine]:
-    """Lines about a user: what was asked for, said, refused, taken, and what stands out in it."""
+def profile_of(
+    history: History, items: Mapping[str, Item], constraints: Constraints, comments: Sequence[Event] = ()
+) -> list[ProfileLine]:
+    """Lines about a user: what was asked for, said, refused, taken, and what stands out in it.
+
+    Args:
+        history: What a request sees of the user.
+        items: The catalogue.
+        constraints: What was asked for in the conversation.
+        comments: What the user ever said; what is older than the history is told too.
+    """
     lines = [ProfileLine(f"you asked for: {one}", "constraint", constraint=one) for one in constraints.in_words()]
     if history.user is not None and history.user.about:
         told = "; ".join(f"{name} {value}" for name, value in history.user.about.items())
         lines.append(ProfileLine(f"your data: {told}", "data"))
-    said = (_said(event, items) for event in history.events)
+    known = {event.event_id for event in history.events}
+    older = [event for event in comments if event.event_id not in known]
+    said = (_said(event, items) for event in (*older, *history.events))
     return [*lines, *(line for line in said if line), *_tastes(history, items), *_taken(history, items)]
 
 
@@ -69,7 +80,8 @@ def _said(event: Event, items: Mapping[str, Item]) -> ProfileLine | None:
 
 def _tastes(history: History, items: Mapping[str, Item]) -> list[ProfileLine]:
     """Values that what they took has more often than the catalogue."""
-    taken = [items[str(event.item_id)] for event in history.events if event.is_taking and event.item_id in items]
+    events = [event for event in history.events if event.is_taking and event.item_id in items]
+    taken = [items[item_id] for item_id in dict.fromkeys(str(event.item_id) for event in events)]
     own, usual = _shares(taken), _shares(list(items.values()))
     counts = Counter(pair for item in taken for pair in _values(item))
     found = [
@@ -82,6 +94,11 @@ def _tastes(history: History, items: Mapping[str, Item]) -> list[ProfileLine]:
             f"you take {value} {lift:.1f} times as often as it is in the catalogue"
             f" ({counts[name, value]} of {len(taken)})",
             "taste",
+            tuple(
+                event.event_id
+                for event in events
+                if event.event_id and (name, value) in _values(items[str(event.item_id)])
+            ),
         )
         for lift, (name, value) in sorted(found, reverse=True)[:_TASTES]
     ]
@@ -92,8 +109,9 @@ def _taken(history: History, items: Mapping[str, Item]) -> list[ProfileLine]:
     if not known:
         return []
     rated = [event for event in known if event.kind == "rating"]
-    last = ", ".join(items[str(event.item_id)].title for event in known[: -_LAST - 1 : -1])
-    told = f"you took {len(known)} items, last {last}"
+    taken = list(dict.fromkeys(str(event.item_id) for event in reversed(known)))  # one may be viewed, then rated
+    last = ", ".join(items[item_id].title for item_id in taken[:_LAST])
+    told = f"you took {len(taken)} items, last {last}"
     if rated:
         mean = sum(event.value or 0.0 for event in rated) / len(rated)
         told += f"; {len(rated)} of them with a rating, {mean:.1f} on average"

@@ -26,9 +26,13 @@ class Recommends(Protocol):
         """The best items, without some, or only those most like one."""
 
     def rank(
-        self, history: None = None, candidates: Sequence[str] = (), *, user_id: str | None = None
+        self,
+        history: Sequence[str | Event] | None = None,
+        candidates: Sequence[str] = (),
+        *,
+        user_id: str | None = None,
     ) -> list[RankedItem]:
-        """The given items in their order for a user."""
+        """The given items in their order for a user, or for another history of theirs."""
 
     def explain(self, user_id: str, item_id: str) -> Explanation:
         """Why an item gets its score."""
@@ -41,6 +45,9 @@ class Recommends(Protocol):
 
     def history(self, user_id: str) -> History:
         """What is known of a user."""
+
+    def comments(self, user_id: str) -> Sequence[Event]:
+        """All that a user said of items, oldest first."""
 
     def opinion(self, text: str) -> Opinion:
         """What a comment says."""
@@ -62,8 +69,12 @@ class Keeps(Protocol):
         actions: list[str],
         state: dict[str, Any],
         explained: dict[str, Any] | None = None,
+        after: int | None = None,
     ) -> int:
-        """Keep one turn; its number."""
+        """Keep one turn; its number. ConflictError: there is a newer one than `after`."""
+
+    def newest(self, user_id: str, conversation_id: str) -> int:
+        """The number of the newest turn; 0 where there is none."""
 
     def thumb(self, user_id: str, conversation_id: str, turn: int, up: bool | None) -> None:
         """Keep whether the user liked a reply."""

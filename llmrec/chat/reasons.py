@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llmrec.chat.turn import Turn, attributes_of
 from llmrec.chat.understanding import Wish
 from llmrec.records import Item, RankedItem
@@ -35,6 +37,8 @@ def why_not(turn: Turn, wish: Wish) -> None:
     against = turn.state.constraints.against(item) or ""
     found = {"hidden": item_id in history.hidden, "seen": item_id in history.seen, "against": against}
     behind = {} if place or any(found.values()) else _behind(turn, item_id)
+    if against and not place and shown and not (found["hidden"] or found["seen"]):
+        behind = _without(turn, item)
     _say_why_not(turn, item.title, place=place, unlisted=not shown, **behind, **found)
 
 
@@ -47,7 +51,32 @@ def _behind(turn: Turn, item_id: str) -> dict[str, str]:
     if above:
         last = above[-1]
         told |= {"last": last.item.title, "gap": f"{last.score - own.score:.2f}", "parts": _difference(own, last)}
+        told |= _changed(turn, item_id, own.rank)
     return told
+
+
+def _changed(turn: Turn, item_id: str, was: int) -> dict[str, str]:
+    """The event without which the item would stand higher, and where: the whole list is scored again without it."""
+    assert turn.explanation is not None
+    change = next((one for one in turn.explanation.evidence if one.kind == "change" and one.event_id), None)
+    events = turn.recommender.history(turn.user_id).events
+    left = [one for one in events if change and one.event_id != change.event_id]
+    if change is None or not left:
+        return {}
+    would = _place(turn.recommender.rank(left, [*turn.state.shown, item_id], user_id=turn.user_id), item_id)
+    return {"change": change.text, "was": str(was), "would": str(would)} if would < was else {}
+
+
+def _without(turn: Turn, item: Item) -> dict[str, str]:
+    """Where an item would stand among what is shown if the one constraint that keeps it away were let go."""
+    if not turn.state.constraints.alone_against(item):
+        return {}
+    ranked = turn.recommender.rank(candidates=[*turn.state.shown, item.item_id], user_id=turn.user_id)
+    return {"would": str(_place(ranked, item.item_id))}
+
+
+def _place(ranked: Sequence[RankedItem], item_id: str) -> int:
+    return next(one.rank for one in ranked if one.item.item_id == item_id)
 
 
 def _explained(turn: Turn, item_id: str) -> str:
@@ -61,8 +90,9 @@ def say_hidden(turn: Turn, title: str) -> None:
 
 
 def _say_why_not(turn: Turn, title: str, **told: object) -> None:
-    nothing = {"place": "", "hidden": False, "seen": False, "against": "", "last": "", "gap": "", "parts": ""}
-    turn.say("why_not", **{"title": title, "text": "", "unlisted": False, **nothing, **told})
+    nothing: dict[str, object] = {"hidden": False, "seen": False, "unlisted": False}
+    nothing |= dict.fromkeys(("place", "against", "last", "gap", "parts", "text", "change", "was", "would"), "")
+    turn.say("why_not", **{"title": title, **nothing, **told})
 
 
 def compare(turn: Turn, wish: Wish) -> None:

@@ -16,6 +16,8 @@ _SURE = 0.3
 """By so much the first intent of a clause leads where it means something on its own."""
 _ALONE = 0.5
 """So much a word that is a clause alone needs: “undo” is a wish, “sorry” is not."""
+_OF_ITEMS = frozenset({"comment", "why", "why_not", "compare"})
+"""Wishes that are about items, and not about what items should be like."""
 _MOST_CLAUSES = 10
 """Whoever says more tells a story, and is heard as a whole."""
 _LIKENESS = re.compile(
@@ -63,24 +65,31 @@ class Understanding:
         read = self.vocabulary.read(text, shown)
         clauses = read.clauses if 1 < len(read.clauses) <= _MOST_CLAUSES else ()
         apart = [(clause, self.vocabulary.read(clause, shown)) for clause in clauses]
-        (whole, _), *heard = self._heard([(text, read), *apart])
+        (whole, _), *heard = self._heard([(text, read), *apart], shown)
         parts = [part for part in heard if not _is_greeting(*part)]
         while len(parts) > 1 and not all(sure for _, sure in parts):
             # The first that is not sure belongs to the one before it, or to the next.
             place = max(1, [sure for _, sure in parts].index(False))
             joined = ", ".join(wish.text for wish, _ in parts[place - 1 : place + 1])
-            parts[place - 1 : place + 1] = self._heard([(joined, self.vocabulary.read(joined, shown))])
+            parts[place - 1 : place + 1] = self._heard([(joined, self.vocabulary.read(joined, shown))], shown)
         several = [wish for wish, _ in parts if wish.intent != "help"]  # “if I may ask”
         greeted = len(parts) == 1 and parts[0][1] and len(heard) > 1
         return several if several and (greeted or _are_apart(several)) else [whole]
 
-    def _heard(self, read: Sequence[tuple[str, Mentions]]) -> list[tuple[Wish, bool]]:
+    def _heard(self, read: Sequence[tuple[str, Mentions]], shown: Sequence[str]) -> list[tuple[Wish, bool]]:
         """What each text wants, and whether it says so surely."""
         best = self.intents.best([mentions.masked for _, mentions in read])
         return [
-            (Wish(_with_sign(intent, mentions), mentions, text), lead >= _least_lead(mentions))
+            (Wish(told, self._named(told, text, mentions, shown), text), lead >= _least_lead(mentions))
             for (text, mentions), (intent, lead) in zip(read, best, strict=True)
+            for told in (_with_sign(intent, mentions),)
         ]
+
+    def _named(self, intent: Intent, text: str, mentions: Mentions, shown: Sequence[str]) -> Mentions:
+        """Of words about an item only the values that stand there: a soundtrack that is praised asks for no musical."""
+        if intent not in _OF_ITEMS or not (mentions.subjects and mentions.values):
+            return mentions
+        return self.vocabulary.read(text, shown, meanings=False)
 
 
 def _is_greeting(wish: Wish, sure: bool) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from llmrec.data.engine import insert_or_ignore
 from llmrec.data.schema import events, meta, recommendations, turns, users
 
-__all__ = ["forget", "last_forgotten", "take_back"]
+__all__ = ["forget", "last_forgotten", "note_deletion", "take_back"]
 
 _KEY = "last_forgotten"
 
@@ -27,7 +27,7 @@ def forget(connection: Connection, user_id: str) -> dict[str, int]:
         for name, table in tables.items()
     }
     if any(gone.values()):
-        _note(connection)
+        note_deletion(connection)
     return gone
 
 
@@ -43,11 +43,12 @@ def take_back(connection: Connection, user_id: str, event_ids: Sequence[str], le
     wanted = (events.c.user_id == user_id, events.c.event_id.in_(event_ids))
     oldest = connection.scalar(select(func.min(events.c.sequence)).where(*wanted))
     if oldest is not None and oldest <= learnt:
-        _note(connection)
+        note_deletion(connection)
     return int(connection.execute(delete(events).where(*wanted)).rowcount)
 
 
-def _note(connection: Connection) -> None:
+def note_deletion(connection: Connection) -> None:
+    """Note that something was deleted that releases made before may have learnt from."""
     connection.execute(insert_or_ignore(connection, meta).values(key=_KEY, value=""))
     connection.execute(update(meta).where(meta.c.key == _KEY).values(value=datetime.now(UTC).isoformat()))
 

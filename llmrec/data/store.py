@@ -241,6 +241,15 @@ class Store:
                 name: connection.scalar(select(func.count()).select_from(table)) or 0 for name, table in tables.items()
             }
 
+    def texts(self, sequences: Iterable[int]) -> dict[int, str]:
+        """The texts of events by their sequences; those that were taken back are missing."""
+        found: dict[int, str] = {}
+        remaining = iter(sequences)
+        while chunk := list(islice(remaining, _PAGE)):
+            rows = self._rows(select(events.c.sequence, events.c.text).where(events.c.sequence.in_(chunk)))
+            found.update((row.sequence, row.text) for row in rows if row.text)
+        return found
+
     def last_sequence(self) -> int:
         """The sequence of the newest event, 0 where there is none."""
         return int(self._rows(select(func.coalesce(func.max(events.c.sequence), 0)))[0][0])

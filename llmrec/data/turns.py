@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
 
 from llmrec.data.engine import insert_or_ignore, reading, writing
-from llmrec.data.schema import turns, users
-from llmrec.errors import DataError
+from llmrec.data.forgetting import note_deletion
+from llmrec.data.schema import meta, turns, users
+from llmrec.errors import ConflictError, DataError
 
 __all__ = ["Rated", "Turn", "Turns"]
 
 _BLANK = "(deleted)"
 _PAGE = 500
+_LEARNT = "answers_learnt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,13 @@ class Turns:
         actions: Sequence[str],
         state: Mapping[str, Any],
         explained: Mapping[str, Any] | None = None,
+        after: int | None = None,
     ) -> int:
-        """Keep one turn; it is on disk when this returns. Its number."""
+        """Keep one turn; it is on disk when this returns. Its number.
+
+        Raises:
+            ConflictError: The conversation's newest turn is not `after`: another process kept one meanwhile.
+        """
         row = {
             "user_id": user_id,
             "conversation_id": conversation_id,
@@ -98,6 +105,8 @@ class Turns:
         }
         with writing(self._engine) as connection:
             connection.execute(insert_or_ignore(connection, users).values(user_id=user_id, attributes={}))
+            if after is not None:
+                _check_newest(connection, user_id, conversation_id, after)
             made = connection.execute(turns.insert().values(row)).inserted_primary_key
         assert made is not None
         return int(made[0])
@@ -167,6 +176,11 @@ class Turns:
             found = connection.scalar(last)
         return None if found is None else dict(json.loads(found))
 
+    def newest(self, user_id: str, conversation_id: str) -> int:
+        """The number of the newest turn of a conversation; 0 where there is none."""
+        with reading(self._engine) as connection:
+            return _newest(connection, user_id, conversation_id)
+
     def latest(self, user_id: str) -> str | None:
         """The conversation that the user was in last."""
         newest = select(func.max(turns.c.turn)).where(turns.c.user_id == user_id).scalar_subquery()
@@ -187,6 +201,7 @@ class Turns:
         if conversation_id is not None:
             wanted.append(turns.c.conversation_id == conversation_id)
         with writing(self._engine) as connection:
+            _note_learnt(connection, *wanted)
             return int(connection.execute(delete(turns).where(*wanted)).rowcount)
 
     def blank(self, user_id: str, texts: Sequence[str]) -> int:
@@ -196,14 +211,58 @@ class Turns:
         places = [row.turn for row in rows if any(one.search(_words_of(row)) for one in wanted)]
         if places:
             with writing(self._engine) as connection:
+                _note_learnt(connection, turns.c.turn.in_(places))
                 gone = update(turns).where(turns.c.turn.in_(places))
                 connection.execute(gone.values(said=_BLANK, answered=_BLANK, actions="[]", explained=None))
         return len(places)
+
+    def learnt(self, turn: int) -> None:
+        """Note that a release learns from the ratings of turns up to one: where such a turn goes, it is marked."""
+        with writing(self._engine) as connection:
+            connection.execute(insert_or_ignore(connection, meta).values(key=_LEARNT, value="0"))
+            latest = max(turn, _learnt(connection))
+            connection.execute(update(meta).where(meta.c.key == _LEARNT).values(value=str(latest)))
+
+    def taken_back(self, user_id: str, event_ids: Collection[str]) -> None:
+        """Note that events of a user are gone, where a release may have learnt from reasons that rest on them."""
+        with writing(self._engine) as connection:
+            rows = connection.execute(select(turns.c.explained).where(turns.c.user_id == user_id, *_rated(connection)))
+            told = (one for row in rows for one in json.loads(row.explained)["evidence"])
+            if any(one.get("event_id") in event_ids for one in told):
+                note_deletion(connection)
 
     def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any, Any, Any, Any]]:
         columns = (turns.c.turn, turns.c.said, turns.c.answered, turns.c.actions, turns.c.explained)
         with reading(self._engine) as connection:
             return connection.execute(select(*columns).where(turns.c.user_id == user_id)).all()
+
+
+def _learnt(connection: Connection) -> int:
+    """The newest turn that a release may have learnt from."""
+    return int(connection.scalar(select(meta.c.value).where(meta.c.key == _LEARNT)) or 0)
+
+
+def _rated(connection: Connection) -> tuple[ColumnElement[bool], ...]:
+    """Turns that a release may have learnt from."""
+    return (turns.c.thumb.is_not(None), turns.c.explained.is_not(None), turns.c.turn <= _learnt(connection))
+
+
+def _note_learnt(connection: Connection, *wanted: ColumnElement[bool]) -> None:
+    """Note that turns go, if a release may have learnt from one of them."""
+    if connection.scalar(select(turns.c.turn).where(*wanted, *_rated(connection)).limit(1)):
+        note_deletion(connection)
+
+
+def _check_newest(connection: Connection, user_id: str, conversation_id: str, after: int) -> None:
+    # Whoever keeps a turn of this user waits here until the other is done.
+    connection.execute(select(users.c.user_id).where(users.c.user_id == user_id).with_for_update())
+    if _newest(connection, user_id, conversation_id) != after:
+        raise ConflictError("the conversation went on meanwhile, in another process", hint="say it again")
+
+
+def _newest(connection: Connection, user_id: str, conversation_id: str) -> int:
+    of_it = (turns.c.user_id == user_id, turns.c.conversation_id == conversation_id)
+    return int(connection.scalar(select(func.coalesce(func.max(turns.c.turn), 0)).where(*of_it)) or 0)
 
 
 def _standing(text: str) -> re.Pattern[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from llmrec.explaining.facts import facts_of
@@ -25,7 +26,7 @@ def gather(
     named: int,
     render: Render | None = None,
 ) -> tuple[Evidence, ...]:
-    """All evidence for an item's score, the strongest of each kind first: events, then parts, then attributes.
+    """All evidence for an item's score, the strongest of each kind first: events, parts, attributes, a change.
 
     Args:
         item: The item explained.
@@ -43,11 +44,14 @@ def gather(
     ]
     shares = [Evidence("part", value, None, name) for name, value in parts.items()]
     counterfactuals.sort(key=lambda one: -abs(one.strength))
-    told = {one.item_id for one in facts_of(item.title, counterfactuals, named).causes if one.item_id}
+    facts = facts_of(item.title, counterfactuals, named)
+    told = {one.item_id for one in facts.causes if one.item_id}
     causes = [items[item_id] for item_id in sorted(told)]
+    # What lowers it most is what would lift it, had it not happened.
+    changes = [replace(one, kind="change", strength=-one.strength) for one in facts.against[:1]]
     shared = [Evidence("attribute", float(count), None, text) for text, count in _shared_attributes(item, causes)]
     by_strength = [sorted(group, key=lambda one: -abs(one.strength)) for group in (counterfactuals, shares, shared)]
-    return tuple(evidence for group in by_strength for evidence in group)
+    return (*(evidence for group in by_strength for evidence in group), *changes)
 
 
 def in_the_past(event: Event, items: Mapping[str, Item], render: Render) -> str:

@@ -27,6 +27,7 @@ class Facts:
         against: Events that lowered it, the strongest first.
         shared: Attributes that it has in common with these causes.
         parts: What the score is the sum of.
+        change: The event without which the score would be highest.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Facts:
     against: tuple[Evidence, ...] = ()
     shared: tuple[Evidence, ...] = ()
     parts: tuple[Evidence, ...] = ()
+    change: Evidence | None = None
 
     @property
     def events(self) -> tuple[Evidence, ...]:
@@ -73,4 +75,5 @@ def facts_of(title: str, evidence: Sequence[Evidence], named: int) -> Facts:
         tuple(one for one in events if one.strength < 0)[:named],
         shared[:named],
         tuple(one for one in evidence if one.kind == "part"),
+        next((one for one in evidence if one.kind == "change"), None),
     )

@@ -50,6 +50,8 @@ def word(
         against=_list([one.text for one in told.against]),
         shared=_by_name([one.text for one in told.shared]),
         parts=_list([_part(one, path) for one in told.parts]),
+        change=told.change.text if told.change else "",
+        gain=f"{told.change.strength:.2f}" if told.change else "",
         cold=path in ("attributes", "popularity"),
         unknown=not known and path != "history",
         popular=popular >= _POPULAR,

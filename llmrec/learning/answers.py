@@ -186,6 +186,7 @@ def _trained(
         "data": {"thumbs": len(taught), "up": sum(one.up for one in taught), "last_turn": taught[-1].number},
         "metrics": {"answer": about},
     }
+    rec.store.turns.learnt(taught[-1].number)
     return ReleaseStore(rec.workspace.releases, rec.store, "answer").create(parts, manifest)
 
 

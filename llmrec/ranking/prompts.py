@@ -80,6 +80,8 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
                 "against": _SAID,
                 "shared": ("", "room: garden"),
                 "parts": ("", "+1.00 come from what you took before"),
+                "change": ("", "hid Hoe"),
+                "gain": ("", "0.50"),
                 "cold": _FLAG,
                 "unknown": _FLAG,
                 "popular": _FLAG,
@@ -99,6 +101,10 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
             (frozenset({"title"}), frozenset({"causes"}), frozenset({"against"})),
         ),
         "begin": Block({"title": ("Rake",), "causes": _FLAG}),
+    },
+    "comment": {
+        "shared": Block({}),
+        "comment": Block({"text": ("Sturdy, but heavy.",)}, (frozenset({"text"}),)),
     },
     "chat": {
         "list": Block(
@@ -128,6 +134,9 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
                 "gap": ("", "0.50"),
                 "parts": ("", "-0.50 from what you took before"),
                 "text": ("", "What spoke against it: you hid Hoe."),
+                "change": ("", "hid Hoe"),
+                "was": ("", "3"),
+                "would": ("", "2"),
             },
             (frozenset({"title"}),),
         ),

@@ -185,8 +185,10 @@ class Evidence:
     """One reason for a score.
 
     Args:
-        kind: event (a counterfactual), part (of the score), or attribute (shared with items of the history).
-        strength: How much it lifts the score, in log-odds; negative where it lowers it. Zero for kinds without one.
+        kind: event (a counterfactual), part (of the score), attribute (shared with items of the history), or change
+            (the event without which the score would be highest).
+        strength: How much it lifts the score, in log-odds; negative where it lowers it; of a change, how much higher
+            the score would be. Zero for kinds without one.
         item_id: The item it is about, where there is one.
         text: What it is, in words.
         event_id: The event it is; not in the JSON form.

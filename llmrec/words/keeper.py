@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import logging
+import queue
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from llmrec.errors import ScoringError
 from llmrec.models import Encoder
 from llmrec.records import Item
-from llmrec.words.opinions import Opinion, OpinionReader, SentimentModel, read_sentences
+from llmrec.words.opinions import Opinion, OpinionReader, Rated, SentimentModel, read_sentences
+from llmrec.words.readings import Calibration, Readings, calibrated
 from llmrec.words.vocabulary import Vocabulary
 
-__all__ = ["WordsKeeper"]
+__all__ = ["OwnComments", "WordsKeeper"]
+
+_MODELS = 3
+"""So many releases' reading of comments stays loaded."""
+_MOST_UNREAD = 1_000
+"""Comments that wait for the language model; others are met again, or read by the next fit."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnComments:
+    """What a release learnt of a workspace's own comments.
+
+    Args:
+        version: Names the release, and changes when some of them are deleted.
+        rated: Gives them, and from -1 to 1 what their writers thought.
+    """
+
+    version: str
+    rated: Callable[[], Sequence[Rated]]
 
 
 class WordsKeeper:
@@ -23,15 +50,28 @@ class WordsKeeper:
     Args:
         encoder: Gives the vectors of meaning.
         directories: Hold intents.tsv and opinions.tsv: the shipped ones, then a workspace's own.
+        kept: Where what a workspace's comments came to is kept.
+        readings: What the language model makes of comments; None: it is not asked.
     """
 
-    def __init__(self, encoder: Encoder, directories: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        directories: Sequence[Path],
+        kept: Path | None = None,
+        readings: Callable[[], Readings] | None = None,
+    ) -> None:
         self.encoder = encoder
         self._directories = directories
+        self._kept = kept
+        self._readings = readings
         self._lock = threading.RLock()
         self._version: int | None = None
         self._vocabulary: Vocabulary | None = None
-        self._reader: OpinionReader | None = None
+        self._models: dict[str, SentimentModel] = {}
+        self._readers: dict[str, OpinionReader] = {}
+        self._calibration: Calibration | None = None
+        self._unread: queue.Queue[str | None] = queue.Queue(_MOST_UNREAD)
 
     def files(self, name: str) -> list[Path]:
         """The files of that name, the shipped one first."""
@@ -42,7 +82,8 @@ class WordsKeeper:
         with self._lock:
             if self._vocabulary is None or self._version != version:
                 self._vocabulary = Vocabulary(items, self.encoder, self._ordinary)
-                self._version, self._reader = version, None
+                self._version = version
+                self._readers.clear()
             return self._vocabulary
 
     def values(self, items: Mapping[str, Item], version: int, text: str) -> list[tuple[str, str]]:
@@ -51,19 +92,84 @@ class WordsKeeper:
             named = self.vocabulary(items, version).read(text, slips=False).values
             return [(one.attribute, one.value) for one in named]
 
-    def opinion(self, items: Mapping[str, Item], version: int, text: str) -> Opinion:
-        """What a comment says."""
+    def opinion(self, items: Mapping[str, Item], version: int, text: str, own: OwnComments | None = None) -> Opinion:
+        """What a comment says.
+
+        Args:
+            items: The catalogue.
+            version: Of the catalogue.
+            text: The comment.
+            own: The workspace's comments that are learnt from beside the labelled sentences.
+        """
         with self._lock:
-            vocabulary = self.vocabulary(items, version)
-            if self._reader is None:
-                self._reader = OpinionReader(vocabulary, self._sentiment)
-            return self._reader.read(text)
+            vocabulary, name = self.vocabulary(items, version), own.version if own else ""
+            if name not in self._readers:
+                self._readers[name] = OpinionReader(vocabulary, self._sentiment(own), self._added)
+                for old in [one for one in self._readers if one][:-_MODELS]:
+                    del self._readers[old]
+            return self._readers[name].read(text)
+
+    def read(self, texts: Sequence[str]) -> int:
+        """Let the language model read comments, where it is to; how many it had not read before.
+
+        Raises:
+            ScoringError: The model failed.
+        """
+        if self._readings is None:
+            return 0
+        readings = self._readings()
+        readings.read([sentence for sentence, _ in self._sentences])
+        return readings.read(texts)
+
+    def read_unread(self) -> None:
+        """Let the language model read what lists met unread, as it comes, until `end`; for a thread beside requests."""
+        while (text := self._unread.get()) is not None:
+            try:
+                self.read([text])
+            except ScoringError as error:
+                _log.warning("the language model did not read a comment: %s", error)
+
+    def end(self) -> None:
+        """Let the thread that reads end."""
+        with suppress(queue.Full):
+            self._unread.put_nowait(None)
+
+    def _added(self, text: str) -> float:
+        """What the language model's reading adds, where it has read the comment."""
+        if self._readings is None:
+            return 0.0
+        told = self._readings().known(text)
+        if told is None:
+            with suppress(queue.Full):
+                self._unread.put_nowait(text)
+            return 0.0
+        if self._calibration is None:
+            self._calibration = self._calibrated()
+        return self._calibration.added(told) if self._calibration else 0.0
+
+    def _calibrated(self) -> Calibration | None:
+        """How the model's log-odds count; None while it has not read all labelled sentences."""
+        assert self._readings is not None
+        readings, sentences = self._readings(), self._sentences
+        told = [readings.known(sentence) for sentence, _ in sentences]
+        log_odds = [one for one in told if one is not None]
+        if len(log_odds) < len(sentences):
+            return None
+        targets = np.array([liking for _, liking in sentences])
+        return calibrated(targets, SentimentModel.foretold(sentences, self.encoder), np.array(log_odds))
+
+    def _sentiment(self, own: OwnComments | None) -> SentimentModel:
+        name = own.version if own else ""
+        if name not in self._models:
+            rated = own.rated() if own else ()
+            self._models[name] = SentimentModel([*self._sentences, *rated], self.encoder, self._kept)
+            for old in [one for one in self._models if one][:-_MODELS]:
+                del self._models[old]
+        return self._models[name]
 
     @cached_property
-    def _sentiment(self) -> SentimentModel:
-        return SentimentModel(
-            [one for path in self.files("opinions.tsv") for one in read_sentences(path)], self.encoder
-        )
+    def _sentences(self) -> list[Rated]:
+        return [one for path in self.files("opinions.tsv") for one in read_sentences(path)]
 
     @cached_property
     def _ordinary(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ import io
 import logging
 import zipfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from llmrec.files import replace_file
 
 __all__ = ["learnt_before"]
 
-_FEW = 1_000
+_FEW = 500
 """So many sentences or fewer are learnt again each time."""
 _KEPT = 4
 """Files: whoever changes the examples leaves old ones behind."""
@@ -25,17 +26,20 @@ _log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
 
-def learnt_before(told: Sequence[object], learn: Callable[[], tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+def learnt_before(
+    told: Sequence[object], learn: Callable[[], tuple[Floats, Floats]], directory: Path | None = None
+) -> tuple[Floats, Floats]:
     """Vectors and weights learnt from the same before, else learnt now, and kept where the cache can be written.
 
     Args:
         told: All that they depend on.
         learn: Gives them.
+        directory: Where they are kept; None: in the user's cache.
     """
     if len(told) <= _FEW:
         return learn()
     key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()
-    path = cache_dir() / "sentences" / f"{key[:32]}.npz"
+    path = (directory or cache_dir() / "sentences") / f"{key[:32]}.npz"
     try:
         with np.load(path, allow_pickle=False) as kept:
             return kept["vectors"].astype(np.float64), kept["weights"]

@@ -20,7 +20,7 @@ _ONLY = {("nothing", "but"), ("nothing", "except"), ("not", "only"), ("why", "no
 _AFFIRMATIONS = {"only", "just", "want", "like", "love", "or", "show", "mood", "feel"}
 _THING = r"(?:films?|movies?|books?|games?|songs?|music|recipes?|ones?|stuff|things?|items?)"
 _REFUSED = re.compile(
-    rf"(?:{_THING} )?(?:out(?! there)|away|off|isn't|aren't|(?:is|are) (?:not|out)|can go|no thanks)\b"
+    rf"(?:{_THING} )?(?:out(?! there)|away|off|isn't|aren't|(?:is|are) (?:not|out)|not for|can go|no thanks)\b"
 )
 """What says after a value that it is not wanted: “leave horror out”, “horror is not for me”."""
 

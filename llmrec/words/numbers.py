@@ -9,11 +9,11 @@ from functools import partial
 
 from llmrec.words.spans import Span, Token
 
-__all__ = ["Bound", "find_bounds", "find_places", "find_stars"]
+__all__ = ["NUMBERS", "Bound", "find_bounds", "find_places", "find_stars"]
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
              "eleventh", "twelfth")  # fmt: skip
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PLACED = ("one", "item", "film", "movie", "book", "place", "product", "title", "entry", "suggestion", "recommendation",
            "pick", "option", "choice", "result")  # fmt: skip
 """What a place on a list is followed by."""
@@ -102,7 +102,7 @@ def _around(words: Sequence[str], place: int) -> tuple[str, str]:
 def _with_neighbours(words: Sequence[str], place: int, rank: int) -> Span:
     """With the article before and the “one” after it."""
     before, after = _around(words, place)
-    numbered = words[place].isdecimal() or words[place] in _NUMBERS
+    numbered = words[place].isdecimal() or words[place] in NUMBERS
     start = place - (2 if before == "nr" and words[place - 1] == "." else before in _COUNTERS)
     return Span(start, place + 2 if after in _PLACED and not numbered else place + 1, rank)
 
@@ -115,8 +115,8 @@ _TIMES = ("change", "step", "week", "night", "time", "year", "month", "filter", 
 
 
 def _number(word: str) -> int | None:
-    if word in _NUMBERS:
-        return _NUMBERS.index(word) + 1
+    if word in NUMBERS:
+        return NUMBERS.index(word) + 1
     return int(word) if word.isdecimal() and len(word) < 3 and 1 <= int(word) <= _FURTHEST else None
 
 
@@ -143,7 +143,7 @@ def find_stars(tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
 
     def rated(match: re.Match[str]) -> float:
         said = match["n"] or match["of"] or match["last"]
-        return float(_NUMBERS.index(said) + 1 if said in _NUMBERS else said.replace(" ", ""))
+        return float(NUMBERS.index(said) + 1 if said in NUMBERS else said.replace(" ", ""))
 
     spans = _matches(_STARS, tokens, rated)
     # Of “rate Vertigo 3” the number alone is the rating.
@@ -234,7 +234,7 @@ def _stretch(subject: str, match: re.Match[str]) -> Bound:
 
 def _hours(most: bool, match: re.Match[str]) -> Bound:
     said = "one" if match[1] == "an" else match[1]
-    minutes = 60 * float(_NUMBERS.index(said) + 1 if said in _NUMBERS else said.replace(" ", ""))
+    minutes = 60 * float(NUMBERS.index(said) + 1 if said in NUMBERS else said.replace(" ", ""))
     return Bound("minutes", most=minutes) if most else Bound("minutes", least=minutes)
 
 

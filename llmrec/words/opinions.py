@@ -7,25 +7,27 @@ may be for one and against another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmrec.errors import PromptError
 from llmrec.models import Encoder
 from llmrec.words.regression import SentenceRegression
 from llmrec.words.vocabulary import Named, Vocabulary
 
-__all__ = ["Opinion", "OpinionReader", "SentimentModel", "read_sentences"]
+__all__ = ["Opinion", "OpinionReader", "Rated", "SentimentModel", "read_sentences"]
 
 Rated = tuple[str, float]
 """A sentence, and from -1 to 1 how much it is for what it is about."""
 
 _MEANING = 0.2
 _RIDGE = 2.0
+_FOLDS = 5
 _REMEMBERED = 4096
 _LONGEST = 2_000
 """Characters of a comment that are read."""
@@ -50,15 +52,28 @@ class SentimentModel:
     Args:
         examples: What it is learnt from.
         encoder: Gives the vectors of meaning.
+        kept: Where what many examples came to is kept; None: in the user's cache.
     """
 
-    def __init__(self, examples: Sequence[Rated], encoder: Encoder) -> None:
+    def __init__(self, examples: Sequence[Rated], encoder: Encoder, kept: Path | None = None) -> None:
         targets = np.array([[value] for _, value in examples])
         sentences = [sentence for sentence, _ in examples]
-        self._regression = SentenceRegression.learn(sentences, targets, encoder, meaning=_MEANING, ridge=_RIDGE)
+        self._regression = SentenceRegression.learn(
+            sentences, targets, encoder, meaning=_MEANING, ridge=_RIDGE, kept=kept
+        )
         # A ridge shrinks: an example should be told as strongly as it is meant.
         told = self._regression.scores(sentences)[:, 0]
         self._scale = float(told @ targets[:, 0] / max(told @ told, 1e-9))
+
+    @classmethod
+    def foretold(cls, examples: Sequence[Rated], encoder: Encoder) -> NDArray[np.float64]:
+        """The sentiments of examples, each fifth from the others, float64 [examples]."""
+        found = np.empty(len(examples))
+        for fold in range(_FOLDS):
+            others = [one for place, one in enumerate(examples) if place % _FOLDS != fold]
+            asked = [sentence for sentence, _ in examples[fold::_FOLDS]]
+            found[fold::_FOLDS] = cls(others, encoder).sentiments(asked)
+        return found
 
     def sentiments(self, sentences: Sequence[str]) -> list[float]:
         """From -1, against, to 1, for."""
@@ -72,15 +87,22 @@ class OpinionReader:
     Args:
         vocabulary: The names of the catalogue.
         model: How much a clause is for or against.
+        added: What the language model's reading of a whole comment adds to its sentiment; None: nothing.
     """
 
-    def __init__(self, vocabulary: Vocabulary, model: SentimentModel) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, model: SentimentModel, added: Callable[[str], float] | None = None
+    ) -> None:
         self._vocabulary = vocabulary
         self._model = model
-        self.read = lru_cache(_REMEMBERED)(self._read)
+        self._added = added
+        self._remembered = lru_cache(_REMEMBERED)(self._read)
 
-    def _read(self, text: str) -> Opinion:
+    def read(self, text: str) -> Opinion:
         """What a comment says."""
+        return self._remembered(text, self._added(text) if self._added else 0.0)
+
+    def _read(self, text: str, added: float) -> Opinion:
         mentions = self._vocabulary.read(text[:_LONGEST], slips=False)
         whole, *parts = self._model.sentiments([text, *mentions.clauses])
         values: dict[tuple[str, str], tuple[Named, float]] = {}
@@ -89,7 +111,7 @@ class OpinionReader:
                 # “No more horror” names what is not wanted without a word of liking.
                 told = min(sentiment, -0.5) if not named.wanted else sentiment
                 values[named.attribute, named.value] = (named, told)
-        return Opinion(whole, tuple(values.values()))
+        return Opinion(min(1.0, max(-1.0, whole + added)), tuple(values.values()))
 
 
 def read_sentences(path: Path) -> list[Rated]:

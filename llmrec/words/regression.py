@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +70,9 @@ class SentenceRegression:
         meaning: float = 0.5,
         ridge: float = 0.1,
         sharpness: float = 0.0,
+        kept: Path | None = None,
     ) -> SentenceRegression:
-        """Learn from sentences and what is to be foretold of each, float64 [sentences, targets]."""
+        """Learn from sentences and what is to be foretold of each, float64 [sentences, targets]; of many it is kept."""
         plain = [_plain(sentence) for sentence in sentences]
         strings = [_strings(text) for text in plain]
         held = Counter(one for of_one in strings for one in of_one)
@@ -84,7 +86,7 @@ class SentenceRegression:
             return vectors, np.linalg.solve(kernel, targets - mean)
 
         told = (*plain, encoder.fingerprint, meaning, ridge, sharpness, targets.tobytes().hex())
-        vectors, weights = learnt_before(told, solve)
+        vectors, weights = learnt_before(told, solve, kept)
         return cls(encoder, meaning, sharpness, vectors, letters, rarity, weights, mean)
 
     def scores(self, sentences: Sequence[str]) -> Floats:

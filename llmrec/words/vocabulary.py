@@ -13,15 +13,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
 from llmrec.models import Encoder
 from llmrec.records import Item
 from llmrec.words.clauses import ARTICLES, clauses_of, masked
+from llmrec.words.meanings import Meanings
 from llmrec.words.negation import is_wanted
-from llmrec.words.numbers import Bound, find_bounds, find_places, find_stars
+from llmrec.words.numbers import NUMBERS, Bound, find_bounds, find_places, find_stars
 from llmrec.words.spans import Span, Token, tokens_of
 
 __all__ = ["Mentions", "Named", "Vocabulary"]
@@ -31,10 +30,6 @@ _LONGEST_VALUE = 40
 _MOST_VALUES = 5_000
 _ALIKE = 87.0
 """Of rapidfuzz's ratio, 0 to 100: a slip of the pen in a word of eight letters."""
-_NEAR = 0.6
-"""Cosine between the vectors of a word and of a value that it stands for."""
-_AHEAD = 0.1
-"""By so much it is nearer than to any other value."""
 _THINGS = frozenset(
     {"movie", "film", "flick", "show", "series", "book", "novel", "song", "track", "music", "album", "product", "item",
      "article", "game", "course", "recipe", "thing", "stuff", "title", "one", "classic", "list"}
@@ -59,6 +54,9 @@ _EVERYDAY = frozenset(
      "first", "last", "and", "for", "you", "can", "get", "how", "why", "not", "too", "now", "see", "who", "what",
      "with"}
 )  # fmt: skip
+_BRACKETS = re.compile(r"\(([^)]*)\)")
+_DIGITS = {word: str(number) for number, word in enumerate(NUMBERS, 1)} | {"eleven": "11", "twelve": "12"}
+"""“12 Monkeys” and “Twelve Monkeys” are one."""
 _BLANDEST = 3
 """Letters: shorter words are never compared by sound or meaning."""
 
@@ -112,13 +110,14 @@ class Vocabulary:
     encoder: Encoder | None = None
     ordinary: frozenset[str] = field(default=frozenset())
 
-    def read(self, text: str, shown: Sequence[str] = (), *, slips: bool = True) -> Mentions:
+    def read(self, text: str, shown: Sequence[str] = (), *, slips: bool = True, meanings: bool = True) -> Mentions:
         """What an utterance names.
 
         Args:
             text: The utterance.
             shown: The items on the list that the user looks at.
             slips: Whether to look for misspelt titles too, which takes long in a large catalogue.
+            meanings: Whether to look for words that mean a value without being it.
         """
         tokens = tokens_of(text)
         found: list[Span] = []
@@ -126,12 +125,12 @@ class Vocabulary:
         found += [self._signed(tokens, one) for one in find_bounds(tokens, found)]
         found += self._find_titles(tokens, found, shown, slips=slips)
         found += find_places(tokens, found, titled=bool(found) and any(isinstance(one.what, str) for one in found))
-        found += self._find_values(tokens, found)
+        found += self._find_values(tokens, found, meanings=meanings)
         found.sort(key=lambda one: one.start)
         stars = next((one.what for one in found if isinstance(one.what, float)), None)
         return Mentions(
             tuple(one.what for one in found if isinstance(one.what, str | int)),
-            tuple(one.what for one in found if isinstance(one.what, Named)),
+            tuple(dict.fromkeys(one.what for one in found if isinstance(one.what, Named))),
             tuple(one.what for one in found if isinstance(one.what, Bound)),
             stars,
             masked(tokens, found),
@@ -156,11 +155,15 @@ class Vocabulary:
     def _titles(self) -> dict[str, list[str]]:
         """Title without case, signs and a leading article -> the items of that title."""
         titles: dict[str, list[str]] = {}
+        shorter: dict[str, list[str]] = {}
         for item_id, item in self.items.items():
-            names = dict.fromkeys((_plain(item.title), _plain(re.sub(r"\(.*?\)", " ", item.title))))
+            names = dict.fromkeys((_plain(item.title), _plain(_BRACKETS.sub(" ", item.title))))
             for name in filter(None, names):
                 titles.setdefault(name, []).append(item_id)
-        return titles
+            for name in filter(None, dict.fromkeys(map(_plain, _short_names(item.title)))):
+                shorter.setdefault(name, []).append(item_id)
+        # What several items could be called for short is the name of none.
+        return titles | {name: ids for name, ids in shorter.items() if len(ids) == 1 and name not in titles}
 
     def _find_titles(
         self, tokens: Sequence[Token], taken: Sequence[Span], shown: Sequence[str], *, slips: bool
@@ -199,7 +202,7 @@ class Vocabulary:
         words = tokens[span.start : span.stop]
         if span.quoted(tokens):
             return True
-        content = [token.word for token in words if token.word not in ARTICLES and token.word.isalnum()]
+        content = [token.word for token in words if token.word not in ARTICLES and token.word[0].isalnum()]
         written = span.start > 0 and all(token.capital for token in words if token.word not in ARTICLES)
         before = tokens[span.start - 1].word if span.start else ""
         if all(word in self.ordinary for word in content):
@@ -220,16 +223,22 @@ class Vocabulary:
                 near = process.extractOne(
                     _plain(" ".join(words)), self._titles.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE
                 )
-                if near is not None and (best is None or near[1] > best[0]):
+                if near is not None and (best is None or near[1] > best[0]) and self._holds(near[0], words):
                     item_ids = self._titles[near[0]]
                     chosen = next((item_id for item_id in shown if item_id in item_ids), item_ids[0])
                     best = (near[1], Span(start, start + length, chosen))
         return [best[1]] if best else []
 
+    def _holds(self, title: str, words: Sequence[str]) -> bool:
+        """Whether a title has the words of every sentence at either end as they are: only others may be misspelt."""
+        edges = {_plain(word) for word in (words[0], words[-1]) if word in self.ordinary}
+        return edges <= set(title.split())
+
     def _may_be_title(self, words: Sequence[str]) -> bool:
         edges = (words[0], words[-1])
         return (
-            all(word[0].isalnum() and word not in self.ordinary for word in edges)
+            all(word[0].isalnum() for word in edges)
+            and not all(word in self.ordinary for word in edges)
             and sum(map(len, words)) > 2 * _BLANDEST
             and not (len(words) <= _FEW_WORDS and any(self._is_value(word) for word in words))
         )
@@ -248,14 +257,13 @@ class Vocabulary:
         return {value: named for value, named in values.items() if value and value not in _NO_VALUES}
 
     @cached_property
-    def _value_vectors(self) -> NDArray[np.float32]:
-        assert self.encoder is not None
-        return self.encoder.encode([value for _, value in self._values.values()])
+    def _meanings(self) -> Meanings | None:
+        return Meanings(self._values, self.encoder, self.ordinary) if self.encoder else None
 
     def _is_value(self, word: str) -> bool:
         return _singular(word) in self._values
 
-    def _find_values(self, tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
+    def _find_values(self, tokens: Sequence[Token], taken: Sequence[Span], *, meanings: bool) -> list[Span]:
         found: list[Span] = []
         for length in (3, 2, 1):
             for start in range(len(tokens) - length + 1):
@@ -267,7 +275,7 @@ class Vocabulary:
                 )
                 if named and self._is_value_here(tokens, span, named[1]):
                     found.append(self._valued(tokens, span, named))
-        return found + self._near_values(tokens, [*taken, *found])
+        return found + self._near_values(tokens, [*taken, *found], meanings=meanings)
 
     def _is_value_here(self, tokens: Sequence[Token], span: Span, value: str) -> bool:
         """Whether words are a value and not just words: not “us” for US, nor “a good one” for the grades A and Good."""
@@ -277,14 +285,13 @@ class Vocabulary:
         written = " ".join(token.written for token in words)
         return written == value and value != value.casefold() and not (len(value) == 1 and span.start == 0)
 
-    def _near_values(self, tokens: Sequence[Token], taken: Sequence[Span]) -> list[Span]:
+    def _near_values(self, tokens: Sequence[Token], taken: Sequence[Span], *, meanings: bool) -> list[Span]:
         """Words that are misspelt, or mean the same."""
         places = [
             place
             for place, token in enumerate(tokens)
             if token.word.isalpha()
             and len(token.word) > _BLANDEST
-            and token.word not in self.ordinary
             and _singular(token.word) not in _THINGS
             and Span(place, place + 1).free(taken)
         ]
@@ -294,28 +301,27 @@ class Vocabulary:
         others: list[Span] = []
         for place in places:
             word = _singular(tokens[place].word)
+            if tokens[place].word in self.ordinary:
+                others.append(Span(place, place + 1))
+                continue
             compound = _COMPOUND.sub("", tokens[place].word)
             near = process.extractOne(word, self._values.keys(), scorer=fuzz.ratio, score_cutoff=_ALIKE - 2)
             if named := self._values.get(compound if near is None else near[0]):
                 found.append(self._valued(tokens, Span(place, place + 1), named))
             else:
                 others.append(Span(place, place + 1))
-        return found + self._meant(tokens, others)
+        return found + self._meant(tokens, others) if meanings else found
 
     def _meant(self, tokens: Sequence[Token], spans: Sequence[Span]) -> list[Span]:
-        if self.encoder is None or not spans:
+        if self._meanings is None or not spans:
             return []
-        pairs = [Span(one.start, two.stop) for one, two in pairwise(spans) if one.stop == two.start]
-        asked = [*pairs, *spans]
-        texts = [" ".join(token.word for token in tokens[one.start : one.stop]) for one in asked]
-        near = self.encoder.encode(texts) @ self._value_vectors.T
-        named = list(self._values.values())
-        found: list[Span] = []
-        for span, cosines in zip(asked, near, strict=True):
-            best = int(np.argmax(cosines))
-            second = np.partition(cosines, -2)[-2] if len(cosines) > 1 else -1.0
-            if cosines[best] >= _NEAR and cosines[best] - second >= _AHEAD and span.free(found):
-                found.append(self._valued(tokens, span, named[best]))
+        known = [one for one in spans if tokens[one.start].word not in self.ordinary]
+        pairs = [Span(one.start, two.stop) for one, two in pairwise(known) if one.stop == two.start]
+        asked = [(one, " ".join(token.word for token in tokens[one.start : one.stop])) for one in [*pairs, *spans]]
+        meant, found = self._meanings.of([text for _, text in asked]), list[Span]()
+        for span, text in asked:
+            if (named := meant[text]) and span.free(found):
+                found.append(self._valued(tokens, span, named))
         return found
 
     def _valued(self, tokens: Sequence[Token], span: Span, named: tuple[str, str]) -> Span:
@@ -323,8 +329,16 @@ class Vocabulary:
         return Span(span.start, span.stop, Named(*named, wanted=wanted))
 
 
+def _short_names(title: str) -> list[str]:
+    """What else a title may be called: what stands in brackets, and several words before a colon."""
+    head, colon, _ = title.partition(":")
+    several = bool(colon) and len(head.split()) > 1
+    return [*(one for one in _BRACKETS.findall(title) if re.search(r"[^\W\d]", one)), *([head] if several else [])]
+
+
 def _plain(title: str) -> str:
     words = re.findall(r"\w+", title.casefold().replace("'", "").replace("\u2019", ""))
+    words = [_DIGITS.get(word, word) for word in words]
     return " ".join(words[1:] if len(words) > 1 and words[0] in ARTICLES else words)
 
 

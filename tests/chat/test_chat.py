@@ -1,6 +1,7 @@
 """Conversations as their callers see them: kept, private, harmless, and taken back without a trace."""
 
 import json
+import re
 from itertools import count
 
 import pytest
@@ -9,8 +10,9 @@ from typer.testing import CliRunner
 from llmrec import Event, Item, Recommender
 from llmrec.chat import Constraints
 from llmrec.chat.constraints import Limit
-from llmrec.errors import DataError
+from llmrec.errors import ConflictError, DataError
 from llmrec.ranking import default_directory
+from llmrec.records import RankedItem
 from llmrec.service.cli import app
 from llmrec.words import Named, WordsKeeper
 
@@ -45,6 +47,38 @@ def test_strange_words_change_nobodys_scores(garden: Recommender, user: str, sai
     assert reply.text
     assert scores(garden, "ann") == before
     assert scores(garden, user) == own
+
+
+def place_of(item_id: str, ranked: list[RankedItem]) -> int:
+    return next(one.rank for one in ranked if one.item.item_id == item_id)
+
+
+def test_what_would_lift_an_item_is_told_with_its_places_and_is_so(garden: Recommender) -> None:
+    chat = garden.chat("zoe", n=5)
+    for item_id in ("spade", "rake"):
+        garden.feedback(Event("zoe", item_id, "purchase"))
+    garden.feedback(Event("zoe", "hoe", "dislike", event_id="zoe-hoe"))
+    told = chat.send("recommend something").recommendation
+    assert told is not None
+    shown = [one.item.item_id for one in told.items]
+    left = [one for one in garden.history("zoe").events if one.event_id != "zoe-hoe"]
+    for item_id in [one for one in ("saw", "fork", "shears") if one not in shown]:
+        reply = chat.send(f"why not the {garden.catalogue().items[item_id].title}?")
+        found = re.search(r"it would stand at place (\d+) instead of (\d+)", reply.text)
+        was = place_of(item_id, garden.rank(candidates=[*shown, item_id], user_id="zoe"))
+        would = place_of(item_id, garden.rank(left, [*shown, item_id], user_id="zoe"))
+        if found:
+            assert (int(found[1]), int(found[2])) == (would, was)
+            assert would < was
+
+
+def test_a_constraint_that_alone_keeps_an_item_away_is_told_with_the_place_it_would_have(garden: Recommender) -> None:
+    chat = garden.chat("yan", n=3)
+    chat.send("only tools")
+    reply = chat.send("why not the Garden table?")
+    assert re.search(r"Without that it would stand at place [1-4] among what is shown", reply.text)
+    chat.send("under 25 euros")
+    assert "Without that" not in chat.send("why not the Garden table?").text  # both keep it away
 
 
 def test_what_is_no_text_is_refused(garden: Recommender, user: str) -> None:
@@ -186,3 +220,51 @@ def test_the_command_talks_goes_on_shows_and_deletes(garden: Recommender, monkey
     assert shown.count(" > ") == 6
     assert json.loads(run.invoke(app, ["chat", "cli user", "--delete", "--json"]).stdout) == {"deleted": 6}
     assert json.loads(run.invoke(app, ["chat", "cli user", "--show", "--json"]).stdout) == []
+
+
+def test_two_processes_in_one_conversation_lose_neither_turn(garden: Recommender) -> None:
+    user = f"twice-{next(_users)}"
+    one, two = garden.chat(user, "shared"), garden.chat(user, "shared")
+    one.send("no furniture")
+    read, kept = two._kept.newest, two._kept
+
+    class Late:
+        """Sees the conversation as it was before the other process kept its turn, once."""
+
+        def __init__(self) -> None:
+            self.stale = [read(user, "shared")]
+
+        def newest(self, *whose: str) -> int:
+            return self.stale.pop() if self.stale else read(*whose)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(kept, name)
+
+    late = Late()
+    one.send("no tools")
+    two._kept = late  # type: ignore[assignment]
+    reply = two.send("hide the Park bench")
+    assert not late.stale
+    assert set(reply.constraints) == {"no furniture", "no tools"}
+    assert [event.kind for event in garden.history(user).events] == ["hide"]  # done once
+    with pytest.raises(ConflictError):
+        garden.store.turns.keep(user, "shared", said="", answered="", actions=[], state={}, after=0)
+
+
+def test_a_profile_tells_each_item_once_and_what_was_said_long_ago(garden: Recommender) -> None:
+    user = f"long-{next(_users)}"
+    garden.feedback(Event(user, None, "comment", text="zinc is fine", event_id=f"{user}-0"))
+    for item_id in ("spade", "rake", "fork", "spade"):
+        garden.feedback(Event(user, item_id, "view"))
+    with_few = Recommender.open(
+        garden.workspace.root, {"retrieval": {"history_events": 4}}, encoder=garden._parts.text_encoder()
+    )
+    with with_few:
+        lines = with_few.chat(user).profile()
+        told = {line.kind: line for line in lines}
+        assert "zinc is fine" in " ".join(line.text for line in lines)
+        assert told["taken"].text.count("Steel spade") == 1
+        assert "you took 3 items" in told["taken"].text
+        assert all(line.event_ids for line in lines if line.kind == "taste")
+        with_few.chat(user).send("forget everything I said")
+        assert not with_few.comments(user)

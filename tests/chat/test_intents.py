@@ -90,6 +90,22 @@ def test_an_utterance_is_one_wish_or_several(films: Recommender, said: str, inte
     assert [wish.intent for wish in films._understanding()[1].wishes(said)] == intents
 
 
+@pytest.mark.parametrize(
+    ("said", "values"),
+    [
+        ("something funnier", ["Comedy"]),
+        ("kids stuff please", ["Children's"]),
+        ("sing me something", ["Musical"]),
+        ("i am confused", []),
+        ("what plays tonight", []),
+        ("Fargo was funnier than Heat", []),  # it asks for no comedy
+    ],
+)
+def test_values_are_found_by_what_they_mean(films: Recommender, said: str, values: list[str]) -> None:
+    read = films._understanding()[1].wishes(said)
+    assert [named.value for wish in read for named in wish.mentions.values] == values
+
+
 def test_no_sentence_of_the_test_is_an_example() -> None:
     learnt = {sentence.casefold() for _, sentence in read_examples(Path(__file__).parents[2] / "prompts/intents.tsv")}
     tests = [*utterances("utterances.tsv"), *utterances("fresh.tsv"), *utterances("untouched.tsv")]

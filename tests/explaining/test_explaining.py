@@ -27,7 +27,9 @@ def words(*drops: float, **given: object) -> str:
 
 def test_evidence_is_strongest_first_within_its_kind() -> None:
     found = evidence(0.5, -0.9)
-    assert [one.kind for one in found] == ["event", "event", "part", "part", "attribute", "attribute"]
+    assert [one.kind for one in found] == [
+        "event", "event", "part", "part", "attribute", "attribute", "change",
+    ]  # fmt: skip
     assert [one.strength for one in found][:2] == [-0.9, 0.5]
 
 
@@ -47,6 +49,15 @@ def test_attributes_are_shared_with_the_causes_that_are_named() -> None:
     assert shared(1, 2.0, 1.0) == []  # the spade is no cause that is told
     assert shared(2, 2.0, 1.0) == ["room: garden", "tags: steel"]
     assert shared(2, 2.0, 0.1) == []  # it is too weak to be told
+
+
+def test_the_change_is_the_event_without_which_the_score_would_be_highest() -> None:
+    (change,) = (one for one in evidence(0.5, -0.9) if one.kind == "change")
+    against = min(evidence(0.5, -0.9), key=lambda one: one.strength)
+    assert (change.strength, change.text) == (0.9, against.text)
+    assert f"Had it not been that you {change.text}, its score would be 0.90 higher." in words(0.5, -0.9)
+    assert not [one for one in evidence(0.5, 0.9) if one.kind == "change"]
+    assert "Had it not been" not in words(0.5, 0.9)
 
 
 def test_evidence_knows_its_event() -> None:

@@ -287,3 +287,22 @@ def test_a_release_for_another_base_says_which_run_makes_a_new_one(walks: Recomm
     with pytest.raises(ReleaseError, match="another base model") as caught:
         walks.answers().answering(release)
     assert "llmrec retrain --task answer" in caught.value.hint
+
+
+@pytest.mark.parametrize("way", ["turns", "event", "unrated", "newer"])
+def test_a_release_is_marked_where_a_reason_it_learnt_from_goes(walks: Recommender, way: str) -> None:
+    turn = rate(walks, 1, 4, up=True)
+    walks.store.turns.learnt(turn)  # as a training does
+    later = rate(walks, 2, 5, up=True)
+    assert later > turn
+    if way == "turns":
+        walks.chat("u1", "talk").forget()
+    elif way == "event":
+        (event,) = walks.store.events("u1")
+        walks.take_back("u1", [str(event.event_id)])
+    elif way == "unrated":
+        walks.store.turns.thumb("u1", "talk", turn, None)
+        walks.chat("u1", "talk").forget()
+    else:
+        walks.chat("u2", "talk").forget()
+    assert (walks.store.last_forgotten() is not None) == (way in ("turns", "event"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from llmrec import Item
+from llmrec.conditions import values_of
 from llmrec.errors import PromptError
 from llmrec.testing import WordEncoder
 from llmrec.words import Bound, Named, OpinionReader, SentenceRegression, SentimentModel, Vocabulary, read_sentences
@@ -17,6 +18,8 @@ ITEMS = {
         Item("4", "The War", attributes={"kind": ("Drama", "War"), "year": 1994}),
         Item("5", "Dumb & Dumber", attributes={"kind": ("Comedy",), "year": 1994}),
         Item("6", "Schindler's List", attributes={"kind": ("Drama", "War"), "year": 1993}),
+        Item("7", "Twelve Parks (T12)", attributes={"kind": ("Drama",), "year": 1995}),
+        Item("8", "Night Train 2: The Return", attributes={"kind": ("crime",), "year": 1996}),
     )
 }
 WORDS = Vocabulary(ITEMS, None, frozenset({"something", "big", "show", "me", "why", "the", "first", "more", "like"}))
@@ -40,6 +43,10 @@ WORDS = Vocabulary(ITEMS, None, frozenset({"something", "big", "show", "me", "wh
         ("the 99th one", (99,)),
         ("is the first better than The War", (1, "4")),
         ("where is Schindler's List", ("6",)),
+        ("Schindler's List was long", ("6",)),
+        ("more like 12 parks", ("7",)),
+        ("more like t12", ("7",)),
+        ("why night train 2", ("8",)),
         ("explain no. 2", (2,)),
         ("could you elaborate on the third suggestion", (3,)),
         ("cancel my last one", ()),
@@ -50,6 +57,17 @@ WORDS = Vocabulary(ITEMS, None, frozenset({"something", "big", "show", "me", "wh
 )
 def test_items_and_places_are_found(said: str, subjects: tuple[str | int, ...]) -> None:
     assert WORDS.read(said).subjects == subjects
+
+
+def test_a_name_for_short_that_two_items_could_have_is_the_name_of_none() -> None:
+    other = Item("9", "Night Train 2: The Beginning")
+    assert Vocabulary({**ITEMS, "9": other}).read("more like night train 2").subjects == ()
+
+
+def test_a_title_is_found_where_only_its_strange_words_are_misspelt() -> None:
+    words = Vocabulary({"1": Item("1", "Jurassic Park")}, None, frozenset({"park", "bark"}))
+    assert words.read("show jurasic park").subjects == ("1",)
+    assert words.read("show jurasic bark").subjects == ()
 
 
 def test_of_two_items_of_one_title_the_one_on_the_list_is_meant() -> None:
@@ -72,6 +90,8 @@ def test_of_two_items_of_one_title_the_one_on_the_list_is_meant() -> None:
         ("no war, only drama", [("War", False), ("Drama", True)]),
         ("leave the war films out", [("War", False)]),
         ("comedies are not for me", [("Comedy", False)]),
+        ("comedy's not for me", [("Comedy", False)]),
+        ("war and war", [("War", True)]),
         ("any comedies out there", [("Comedy", True)]),
         ("none of that war stuff", [("War", False)]),
         ("I can't get enough of comedies", [("Comedy", True)]),
@@ -133,6 +153,11 @@ def test_names_are_masked_and_never_cut() -> None:
     read = WORDS.read("I loved Dumb & Dumber, but no more comedies and nothing before 1980")
     assert read.masked == "i loved Title , but no more genre and newer than 1990"
     assert read.clauses == ("I loved Dumb & Dumber", "no more comedies", "nothing before 1980")
+
+
+def test_true_is_not_one() -> None:
+    assert not values_of(True) & values_of(1)
+    assert values_of([True, "A"]) == values_of((True, "a"))
 
 
 def test_what_is_written_without_sense_names_nothing() -> None:
