@@ -6,6 +6,8 @@ from what was known just before it; then it learns the block, or not. What a use
 - frozen: the first release answers to the end. What a user does still acts on their next request.
 - anew: after each block everything is fitted anew, on all events so far.
 - evolving: after each block the release is fitted on from the one before.
+- adapter-anew, adapter-evolving, adapter-pulled: as anew, and an adapter of the language model is trained on all events
+  so far: from the base; from the last one; from the last one with a pull to what that said (PESO, ICLR 2026).
 
 Each policy has a workspace of its own until it is played out. Each block's result is kept in a file, so that an
 interrupted replay goes on at its block.
@@ -22,24 +24,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from llmrec.config import Settings
 from llmrec.errors import BusyError, ConfigError, DataError
 from llmrec.evaluation.uncertainty import Comparison, Interval, intervals, paired
 from llmrec.files import replace_file
+from llmrec.learning.policies import ADAPTED, PLAIN, Policy, home_of, learn, settings_of
 from llmrec.ranking import FusedRanker
 from llmrec.recommender import Recommender
 from llmrec.records import Event, History, User
 
-__all__ = ["POLICIES", "BlockResult", "Replay", "ReplayOptions", "policies_of", "replay"]
-
-Policy = Literal["frozen", "anew", "evolving"]
-POLICIES: tuple[Policy, ...] = ("frozen", "anew", "evolving")
+__all__ = ["BlockResult", "Replay", "ReplayOptions", "replay"]
 
 _CUTOFF = 10
 _FEWEST = 10
@@ -62,7 +61,7 @@ class ReplayOptions:
     blocks: int = 5
     requests: int = 500
     warm_up: float = 0.5
-    policies: tuple[Policy, ...] = POLICIES
+    policies: tuple[Policy, ...] = PLAIN
     seed: int = 0
     llm: bool = False
 
@@ -105,16 +104,17 @@ class Replay:
         found = [np.array(getattr(one, metric)) for one in self.blocks[policy]]
         return [intervals(one[:, None])[0] if len(one) else Interval(None, None, None) for one in found]
 
-    def over_frozen(self, policy: str, metric: str = "ndcg") -> Comparison | None:
-        """By how much a policy is better than frozen from the second block on; None: nobody was asked there."""
-        if policy == "frozen" or "frozen" not in self.blocks or self.options.blocks == 1:
+    def over(self, policy: str, other: str = "frozen", metric: str = "ndcg") -> Comparison | None:
+        """By how much a policy is better than another one from the second block on; None: nobody was asked there."""
+        if policy == other or other not in self.blocks or self.options.blocks == 1:
             return None
-        first, second = self.values(policy, metric, 1), self.values("frozen", metric, 1)
+        first, second = self.values(policy, metric, 1), self.values(other, metric, 1)
         return paired(first[:, None], second[:, None])[0] if len(first) else None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        others = [policy for policy in self.blocks if policy != "frozen"]
+        pairs = [(policy, "frozen") for policy in self.blocks]
+        pairs += [(policy, "anew") for policy in self.blocks if policy in ADAPTED]
         return {
             "options": asdict(self.options),
             "events": self.events,
@@ -124,14 +124,14 @@ class Replay:
                 for policy, found in self.blocks.items()
             },
             "paired": {
-                f"{policy}-frozen": {metric: found.to_dict() for metric, found in compared.items()}
-                for policy in others
-                if (compared := self._compared(policy))
+                f"{policy}-{other}": {metric: found.to_dict() for metric, found in compared.items()}
+                for policy, other in pairs
+                if (compared := self._compared(policy, other))
             },
         }
 
-    def _compared(self, policy: str) -> dict[str, Comparison]:
-        found = {metric: self.over_frozen(policy, metric) for metric in ("ndcg", "clicks")}
+    def _compared(self, policy: str, other: str) -> dict[str, Comparison]:
+        found = {metric: self.over(policy, other, metric) for metric in ("ndcg", "clicks")}
         return {metric: one for metric, one in found.items() if one is not None}
 
 
@@ -148,7 +148,8 @@ def replay(
 
     Raises:
         ConfigError: There is nothing to play.
-        DataError: There are too few events, or some have no time.
+        DataError: There are too few events, or some have no time; or too little behaviour to train an adapter on.
+        ModelError: The language model cannot be trained.
         BusyError: Another process plays the same.
     """
     wanted = options or ReplayOptions()
@@ -157,22 +158,13 @@ def replay(
             f"there is nothing to play: {wanted.blocks} blocks, {wanted.requests} requests, warm-up {wanted.warm_up}",
             hint="give at least one block and one request, and a warm-up between 0 and 1",
         )
+    adapted = [policy for policy in wanted.policies if policy in ADAPTED]
+    if adapted and not wanted.llm:
+        raise ConfigError(f"{adapted[0]} trains the language model, which does not rank", hint="add --llm (llm=True)")
     log = _log(rec, wanted)
     stage = _Stage(rec, log, wanted, directory / _name(rec, log, wanted), progress)
     with stage.alone():
         return Replay(wanted, len(log), {policy: stage.play(policy) for policy in wanted.policies})
-
-
-def policies_of(names: Sequence[str]) -> tuple[Policy, ...]:
-    """Policies by their names, each once, in the order in which they are compared.
-
-    Raises:
-        ConfigError: There is no such policy.
-    """
-    unknown = sorted(set(names) - set(POLICIES))
-    if unknown:
-        raise ConfigError(f"there is no policy {unknown[0]!r}", hint=f"policies: {', '.join(POLICIES)}")
-    return tuple(policy for policy in POLICIES if policy in names)
 
 
 def _log(rec: Recommender, options: ReplayOptions) -> list[Event]:
@@ -233,10 +225,10 @@ class _Stage:
 
     def play(self, policy: Policy) -> list[BlockResult]:
         """All blocks; those that were played before are read."""
-        home = self._directory / policy
+        home = self._directory / home_of(policy, self._rec.settings)
         paths = [home / f"block-{block}.json" for block in range(self._options.blocks)]
         if not all(path.is_file() for path in paths):
-            with self._workspace(home) as own:
+            with self._workspace(home, policy) as own:
                 for block, path in enumerate(paths):
                     if not path.is_file():
                         self._learn(own, policy, block)
@@ -245,7 +237,7 @@ class _Stage:
             shutil.rmtree(home / "workspace")
         return [BlockResult(**json.loads(path.read_bytes())) for path in paths]
 
-    def _workspace(self, home: Path) -> Recommender:
+    def _workspace(self, home: Path, policy: Policy) -> Recommender:
         """The policy's own, with the first release; the first policy makes that for all."""
         root, common = home / "workspace", self._directory / "first"
         if not (common / "ready").exists():
@@ -256,21 +248,17 @@ class _Stage:
             shutil.rmtree(half, ignore_errors=True)
             shutil.copytree(common / "workspace", half)
             half.rename(root)
-        return self._rec.beside(root, self._settings())
+        return self._rec.beside(root, settings_of(policy, self._rec.settings, llm=self._options.llm))
 
     def _make_first(self, common: Path) -> None:
         shutil.rmtree(common / "workspace", ignore_errors=True)
-        with self._rec.beside(common / "workspace", self._settings(), create=True) as first:
+        settings = settings_of("frozen", self._rec.settings, llm=self._options.llm)
+        with self._rec.beside(common / "workspace", settings, create=True) as first:
             first.add_users(self._users.values())
             first.add_items(self._rec.items())
             first.add_events(_plain(event) for event in self._log[: self._ends[0]])
             first.fit(progress=self._progress)
         (common / "ready").touch()
-
-    def _settings(self) -> Settings:
-        own = self._rec.settings
-        ranking = own.ranking.model_copy(update={"enabled": self._options.llm})
-        return own.model_copy(update={"ranking": ranking, "store": own.store.model_copy(update={"url": ""})})
 
     def _learn(self, own: Recommender, policy: Policy, block: int) -> None:
         """What is done with the events before a block."""
@@ -279,8 +267,8 @@ class _Stage:
         champion = own.releases.champion()
         # A run that was interrupted after its fit has learnt this already.
         learnt = champion is not None and champion.learnt == own.store.last_sequence()
-        if policy != "frozen" and block and not learnt:
-            own.fit(anew=policy == "anew", progress=self._progress)
+        if block and not learnt:
+            learn(own, policy, progress=self._progress)
 
     def _answer(self, own: Recommender, block: int) -> BlockResult:
         start, stop = self._ends[block], self._ends[block + 1]

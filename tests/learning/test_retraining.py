@@ -50,14 +50,20 @@ def settings(base: Path) -> dict[str, dict[str, object]]:
     }  # fmt: skip
 
 
-def fill(rec: Recommender) -> None:
-    """Courses in steps: whoever took one takes the next one; half of them are called Yes, which are taken."""
+def taken() -> list[list[Event]]:
+    """What each user took: whoever took one course takes the next one."""
+    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
+    return [[Event(f"u{user}", f"s{(start + step) % STEPS}") for step in range(6)] for user, start in enumerate(starts)]
+
+
+def add_courses(rec: Recommender) -> None:
     names = ["Amber", "Birch", "Coral", "Delta", "Ember", "Fjord", "Grove", "Heath", "Islet", "Jetty"]
     rec.add_items([Item(f"s{step}", name) for step, name in enumerate(names)])
-    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
-    rec.add_events(
-        [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(6)]
-    )
+
+
+def fill(rec: Recommender) -> None:
+    add_courses(rec)
+    rec.add_events(event for events in taken() for event in events)
 
 
 @pytest.fixture
