@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_refused_and_what_was_acknowledged_is_there(disk: P
     kept: list[str | None] = []
     with Recommender.create(disk / "shop", encoder=WordEncoder()) as rec:
         fill(rec)
-        balloon = blow_up(disk, left=65_536)
+        balloon = blow_up(disk, left=1_000_000)
         with pytest.raises(StoreError, match="no space left on the disk") as refused:
             feed(rec, kept, batches=2_000)
         assert "nothing of this call was kept" in refused.value.hint
@@ -78,12 +78,13 @@ def test_a_training_whose_checkpoint_does_not_fit_says_so_and_feedback_goes_on(
             blow_up(disk, left=200_000)
             kept.append(rec.feedback(Event("u1", "s1", "click", event_id="amid")).event_id)
 
-    monkeypatch.setattr(training._Run, "_step", fuller)
     with Recommender.create(disk / "courses", wanted, encoder=WordEncoder()) as rec:
         fill(rec)
         champion = rec.fit().version
-        with pytest.raises(StoreError, match="No space left") as failed:
-            retrain(rec, progress=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(training._Run, "_step", fuller)
+            with pytest.raises(StoreError, match="No space left") as failed:
+                retrain(rec, progress=False)
         assert "free some space" in failed.value.hint
         kept.append(rec.feedback(Event("u1", "s2", "click", event_id="after")).event_id)
         assert rec.recommend("u1", filter_seen=False).release == champion
