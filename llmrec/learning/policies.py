@@ -15,8 +15,8 @@ from llmrec.releases import Release
 
 __all__ = ["ADAPTED", "PLAIN", "POLICIES", "Policy", "home_of", "learn", "policies_of", "settings_of"]
 
-Policy = Literal["frozen", "anew", "evolving", "adapter-anew", "adapter-evolving", "adapter-pulled"]
-PLAIN: tuple[Policy, ...] = ("frozen", "anew", "evolving")
+Policy = Literal["still", "frozen", "anew", "evolving", "adapter-anew", "adapter-evolving", "adapter-pulled"]
+PLAIN: tuple[Policy, ...] = ("still", "frozen", "anew", "evolving")
 """They train no language model."""
 ADAPTED: Mapping[Policy, Mapping[str, str]] = {
     "adapter-anew": {"start": "base"},
@@ -78,7 +78,7 @@ def learn(own: Recommender, policy: Policy, *, progress: bool) -> None:
     """
     if policy in ADAPTED:
         _train(own, progress=progress)
-    elif policy != "frozen":
+    elif policy in {"anew", "evolving"}:
         own.fit(anew=policy == "anew", progress=progress)
 
 

@@ -3,7 +3,8 @@
 The first events are what everybody knows. Then comes block after block: a policy answers requests of the block, each
 from what was known just before it; then it learns the block, or not. What a user really did next is what counts.
 
-- frozen: the first release answers to the end. What a user does still acts on their next request.
+- still: the first release answers to the end, from what it knew of each user; what they took since is left out alone.
+- frozen: the first release answers to the end. What a user does acts on their next request: online updates alone.
 - anew: after each block everything is fitted anew, on all events so far.
 - evolving: after each block the release is fitted on from the one before.
 - adapter-anew, adapter-evolving, adapter-pulled: as anew, and an adapter of the language model is trained on all events
@@ -211,6 +212,7 @@ class _Stage:
         first = round(len(log) * options.warm_up)
         self._ends = np.linspace(first, len(log), options.blocks + 1).round().astype(int).tolist()
         self._users = {user.user_id: user for user in rec.users()}
+        self._first = self._past(first)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -232,7 +234,7 @@ class _Stage:
                 for block, path in enumerate(paths):
                     if not path.is_file():
                         self._learn(own, policy, block)
-                        replace_file(path, json.dumps(asdict(self._answer(own, block))).encode())
+                        replace_file(path, json.dumps(asdict(self._answer(own, policy, block))).encode())
             # Whoever is forgotten must not live on in a copy.
             shutil.rmtree(home / "workspace")
         return [BlockResult(**json.loads(path.read_bytes())) for path in paths]
@@ -270,7 +272,7 @@ class _Stage:
         if block and not learnt:
             learn(own, policy, progress=self._progress)
 
-    def _answer(self, own: Recommender, block: int) -> BlockResult:
+    def _answer(self, own: Recommender, policy: Policy, block: int) -> BlockResult:
         start, stop = self._ends[block], self._ends[block + 1]
         asked = {one.place: one for one in self._requests(start, stop)}
         champion = own.releases.champion()
@@ -280,16 +282,16 @@ class _Stage:
         for place in bar:
             event = self._log[place]
             if place in asked:
-                listed = self._list(own, event, past[event.user_id])
+                history = self._history(own, policy, event.user_id, past[event.user_id])
+                listed = self._list(own, event, history)
                 result.ndcg.append(_ndcg(listed, str(event.item_id)))
                 result.clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
             past[event.user_id].append(event)
         return result
 
-    def _list(self, own: Recommender, event: Event, before: Sequence[Event]) -> list[str]:
+    def _list(self, own: Recommender, event: Event, history: History) -> list[str]:
         """What would have been shown just before an event."""
         retriever, fused = own.answering()
-        history = self._history(event.user_id, before, own.settings.retrieval.history_events)
         found = retriever.retrieve(history, own.settings.retrieval.candidates, excluded=history.seen | history.hidden)
         pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
         ranked = FusedRanker(fused.fusion, fused.ranker, pushback).order(history, found, own.catalogue().items)
@@ -323,13 +325,15 @@ class _Stage:
             past[event.user_id].append(event)
         return past
 
-    def _history(self, user_id: str, events: Sequence[Event], longest: int) -> History:
-        """What was known of a user then."""
+    def _history(self, own: Recommender, policy: Policy, user_id: str, events: Sequence[Event]) -> History:
+        """What was known of a user then, or to a policy that stands still when it began."""
+        longest = own.settings.retrieval.history_events
         seen = frozenset(str(event.item_id) for event in events if event.item_id)
         last = {event.item_id: event.kind for event in events if event.kind in Event.HIDING | Event.SHOWING}
         hidden = frozenset(str(one) for one, kind in last.items() if kind in Event.HIDING)
         user = self._users.get(user_id) or User(user_id)
-        return History(user, tuple(events[-longest:]), seen, len(events), hidden)
+        told = self._first[user_id] if policy == "still" else events
+        return History(user, tuple(told[-longest:]), seen, len(told), hidden)
 
 
 def _plain(event: Event) -> Event:

@@ -24,8 +24,8 @@ Task = Annotated[
 ]
 
 _POLICIES = (
-    "frozen, anew or evolving; with --llm adapter-anew, adapter-evolving or adapter-pulled too, which train the "
-    "language model between blocks, as [learning] says. Repeatable; else the first three."
+    "still, frozen, anew or evolving; with --llm adapter-anew, adapter-evolving or adapter-pulled too, which train the "
+    "language model between blocks, as [learning] says. Repeatable; else the first four."
 )
 
 _releases_app = typer.Typer(invoke_without_command=True)

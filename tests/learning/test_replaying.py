@@ -46,7 +46,7 @@ def test_what_learns_follows_a_change_of_taste(
     log: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played = replay(log, tmp_path / "replay", OPTIONS)
-    assert set(played.blocks) == {"frozen", "anew", "evolving"}
+    assert list(played.blocks) == ["still", "frozen", "anew", "evolving"]
     assert played.values("frozen", "ndcg")[:40].tolist() == played.values("evolving", "ndcg")[:40].tolist()
     for policy in ("anew", "evolving"):
         found = played.over(policy)
@@ -57,6 +57,11 @@ def test_what_learns_follows_a_change_of_taste(
     assert told["paired"]["evolving-frozen"]["ndcg"]["difference"] > 0
     assert len(set(told["policies"]["evolving"]["releases"])) == 3
     assert len(set(told["policies"]["frozen"]["releases"])) == 1
+    # What a user does acts at once, without any training.
+    online = played.over("frozen", "still")
+    assert online is not None
+    assert online.low is not None
+    assert online.low > 0
     # Nobody who is forgotten lives on in a copy.
     assert not list(tmp_path.glob("replay/**/llmrec.db"))
     columns, rows = replay_table(played)
@@ -73,11 +78,11 @@ def test_an_interrupted_replay_goes_on_and_gives_the_same(
     whole = replay(log, tmp_path / "whole", options)
     answer, calls = module._Stage._answer, []
 
-    def interrupted(self, own, block):  # type: ignore[no-untyped-def]
+    def interrupted(self, own, policy, block):  # type: ignore[no-untyped-def]
         calls.append((own.workspace.root.parent.name, block))
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return answer(self, own, block)
+        return answer(self, own, policy, block)
 
     monkeypatch.setattr(module._Stage, "_answer", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -92,9 +97,9 @@ def test_no_request_knows_what_comes_later(log: Recommender, tmp_path: Path, mon
     histories, stored = [], []
     made, learn = module._Stage._history, module._Stage._learn
 
-    def seen(self, user_id, events, longest):  # type: ignore[no-untyped-def]
+    def seen(self, own, policy, user_id, events):  # type: ignore[no-untyped-def]
         histories.append((user_id, len(events)))
-        return made(self, user_id, events, longest)
+        return made(self, own, policy, user_id, events)
 
     def kept(self, own, policy, block):  # type: ignore[no-untyped-def]
         learn(self, own, policy, block)

@@ -209,6 +209,20 @@ def test_what_the_gate_refuses_stays_in_the_drawer(
     assert [(one["version"], one["live"]) for one in listed] == [(champion, True), (told["release"], False)]
 
 
+def test_the_same_events_seed_and_settings_make_the_same_adapter(courses: Recommender, tmp_path: Path) -> None:
+    courses.fit()
+    shutil.copytree(courses.workspace.root, tmp_path / "copy")
+    first = release_of(courses)
+    with Recommender.open(tmp_path / "copy", encoder=WordEncoder()) as rec:
+        second = release_of(rec)
+        assert rec.store.last_sequence() == second.manifest["data"]["last_sequence"]
+    assert second.manifest["files"]["adapter/adapter_model.safetensors"]
+    # Nothing but the moment it was made tells one from the other.
+    assert first.manifest["files"] == second.manifest["files"]
+    assert first.manifest["data"] == second.manifest["data"]
+    assert first.manifest["settings"] == second.manifest["settings"]
+
+
 def test_choices_from_shown_lists_are_learnt_from_too(courses: Recommender) -> None:
     courses.fit()
     for user in range(6):
