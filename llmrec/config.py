@@ -200,6 +200,8 @@ class LearningSettings(_Section):
     """Of the lists that were shown to a user, so many choices are learnt from at most, the newest ones."""
     item_quota: Annotated[float, Field(gt=0, le=1)] = 0.02
     """Of all choices from lists that were shown, one item is this share at most (and 5 always)."""
+    free_text: bool = False
+    """true: what users wrote is learnt from too, without the personal data that Presidio finds (`llmrec[scrub]`)."""
     validation_lists: Positive = 128
     """Whole lists that are held out, to know when the adapter is best."""
     rank: Positive = 16

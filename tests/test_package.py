@@ -47,6 +47,7 @@ OWNERS = {
     "transformers": {"models", "retrieval/encoder.py"},
     "peft": {"models"},
     "trl": {"learning/answer_training.py"},
+    "presidio_analyzer": {"learning/scrubbing.py"},
     "datasets": {"learning/answer_training.py"},
     "rapidfuzz": {"words"},
     "fastapi": {"service"},

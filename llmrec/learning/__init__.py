@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmrec.learning.answers import retrain_answers
     from llmrec.learning.export import Export, export_answers, export_lists
+    from llmrec.learning.policies import PLAIN, POLICIES, policies_of
     from llmrec.learning.replay_report import replay_page, replay_table
-    from llmrec.learning.replaying import POLICIES, Replay, ReplayOptions, policies_of, replay
+    from llmrec.learning.replaying import Replay, ReplayOptions, replay
     from llmrec.learning.retraining import Retraining, retrain
 
 __all__ = [
+    "PLAIN",
     "POLICIES",
     "Export",
     "Replay",
@@ -35,6 +37,9 @@ _HOMES = {
     "Export": "export",
     "export_answers": "export",
     "export_lists": "export",
+    "PLAIN": "policies",
+    "POLICIES": "policies",
+    "policies_of": "policies",
     "replay_page": "replay_report",
     "replay_table": "replay_report",
     "Retraining": "retraining",

@@ -17,7 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from llmrec.fitting import Fit, FittedRetriever, items_of
-from llmrec.learning.transcripts import wordless
+from llmrec.learning.scrubbing import Scrub, scrub_by
+from llmrec.learning.transcripts import teachable, teachable_user
 from llmrec.ranking import HeldOutRequest, judge
 from llmrec.records import Event, History, User
 from llmrec.retrieval import Retriever
@@ -49,7 +50,11 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
         snapshot: The last event to learn from.
         lists_per_user: How many events of a user are held out at most, and no more than half of what they took.
         most: How many lists are wanted; twice as many are asked for, the users' newest, because some miss the answer.
+
+    Raises:
+        MissingExtraError: Free text is wanted, and what scrubs it is not installed.
     """
+    scrub = scrub_by(fit.settings.learning)  # before anything long begins
     held = {one.before.user.user_id for one in served.requests if one.before.user}
     if served.trained is not None:
         held |= set(served.trained.held_out)
@@ -68,12 +73,12 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
         (of_user, end)
         for of_user, first in zip(usable, firsts, strict=True)
         for end in range(first + 1, len(of_user) + 1)
-        if of_user[end - 1].text is None and fit.foretells(of_user[:end])
+        if fit.foretells(of_user[:end])
     ]
     ages = newest_first([of_user[0].user_id for of_user, _ in ends])
     wanted = [end for end, age in zip(ends, ages, strict=True) if age < _deepest(ages, 2 * most)]
     bar = tqdm(wanted, desc="asking before each choice", unit="list", disable=not fit.progress)
-    histories = (_history(fit, of_user, end) for of_user, end in bar)
+    histories = (_history(fit, of_user, end, scrub) for of_user, end in bar)
     requests = judge(histories, fitted.retriever, fit.settings.retrieval.candidates)
     hits = (one.weighed(fitted.prior_weight) for one in requests if one.taken is not None)
     return CrossFit(tuple(hits), len(requests), fitted.retriever)
@@ -122,9 +127,9 @@ def _places(events: Sequence[Event]) -> list[int]:
     return [place for place, event in enumerate(events) if event.is_taking]
 
 
-def _history(fit: Fit, events: Sequence[Event], end: int) -> History:
-    """The history up to an event that is foretold, that one included; free text is not learnt from."""
+def _history(fit: Fit, events: Sequence[Event], end: int, scrub: Scrub | None) -> History:
+    """The history up to an event that is foretold, that one included."""
     user_id, longest = events[0].user_id, fit.settings.retrieval.history_events
-    behaviour = tuple(wordless(events[:end]))
-    user = fit.store.user(user_id) or User(user_id)
+    behaviour = tuple(teachable(events[:end], scrub))
+    user = teachable_user(fit.store.user(user_id) or User(user_id), scrub)
     return History(user, behaviour[-longest - 1 :], items_of(events[:end]), len(behaviour))

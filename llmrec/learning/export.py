@@ -18,6 +18,7 @@ from typing import Any
 
 from llmrec.errors import ModelError
 from llmrec.files import replace_file, writing
+from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.thumbs import rated_answers
 from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.ranking import HeldOutRequest, Ranker
@@ -27,6 +28,7 @@ from llmrec.records import Item
 __all__ = ["Export", "export_answers", "export_lists"]
 
 _LEFT_OUT = "free text, user ids, and users who keep out of learning"
+_SCRUBBED = "personal data in free text, as Presidio finds it, user ids, and users who keep out of learning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,12 @@ def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
         StoreError: The files cannot be written.
         NotFittedError: There is no release yet.
         ModelError: The language model is switched off.
+        MissingExtraError: Free text is wanted, and Presidio is not installed.
     """
     snapshot, items = rec.store.last_sequence(), rec.catalogue().items
     longest, wanted = rec.settings.retrieval.history_events, rec.settings.learning
-    found = list(transcripts(rec.store, items, snapshot=snapshot, longest=longest, since=since))
+    scrub = scrub_by(wanted)
+    found = list(transcripts(rec.store, items, snapshot=snapshot, longest=longest, since=since, scrub=scrub))
     kept = within(Quotas(wanted.user_quota, wanted.item_quota), found)
     ranker = rec.answering()[1].ranker
     if ranker is None:
@@ -69,7 +73,7 @@ def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
         "window": {"after_sequence": since, "last_sequence": snapshot},
         "prompt": ranker.fingerprint,
         "quotas": {"user": wanted.user_quota, "item": wanted.item_quota},
-        "left_out": _LEFT_OUT,
+        "left_out": _SCRUBBED if wanted.free_text else _LEFT_OUT,
     }
     return _written(path, rows, card)
 

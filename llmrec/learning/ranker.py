@@ -18,6 +18,7 @@ from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.crossfit import cross_fit, newest_first
 from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
 from llmrec.learning.lessons import Lessons, await_shared, share
+from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
 from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.models import TransformersLM, resolve
@@ -88,8 +89,9 @@ def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[
     """Lists that were shown, without choices that the validation asks about."""
     held = {(_user_of(one), _chosen(one)) for one in fitted.requests if one.taken is not None}
     longest = fit.settings.retrieval.history_events
-    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest)
     wanted = fit.settings.learning
+    scrub = scrub_by(wanted)
+    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest, scrub=scrub)
     quotas = Quotas(wanted.user_quota, wanted.item_quota)
     return within(quotas, [one for one in found if (_user_of(one), _chosen(one)) not in held])
 

@@ -40,7 +40,7 @@ def replay_page(replay: Replay) -> str:
 
 
 def _difference(replay: Replay, policy: str) -> str:
-    found = replay.over_frozen(policy)
+    found = replay.over(policy)
     return "" if found is None else f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 

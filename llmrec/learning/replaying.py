@@ -3,9 +3,12 @@
 The first events are what everybody knows. Then comes block after block: a policy answers requests of the block, each
 from what was known just before it; then it learns the block, or not. What a user really did next is what counts.
 
-- frozen: the first release answers to the end. What a user does still acts on their next request.
+- still: the first release answers to the end, from what it knew of each user; what they took since is left out alone.
+- frozen: the first release answers to the end. What a user does acts on their next request: online updates alone.
 - anew: after each block everything is fitted anew, on all events so far.
 - evolving: after each block the release is fitted on from the one before.
+- adapter-anew, adapter-evolving, adapter-pulled: as anew, and an adapter of the language model is trained on all events
+  so far: from the base; from the last one; from the last one with a pull to what that said (PESO, ICLR 2026).
 
 Each policy has a workspace of its own until it is played out. Each block's result is kept in a file, so that an
 interrupted replay goes on at its block.
@@ -22,24 +25,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from llmrec.config import Settings
 from llmrec.errors import BusyError, ConfigError, DataError
 from llmrec.evaluation.uncertainty import Comparison, Interval, intervals, paired
 from llmrec.files import replace_file
+from llmrec.learning.policies import ADAPTED, PLAIN, Policy, home_of, learn, settings_of
 from llmrec.ranking import FusedRanker
 from llmrec.recommender import Recommender
 from llmrec.records import Event, History, User
 
-__all__ = ["POLICIES", "BlockResult", "Replay", "ReplayOptions", "policies_of", "replay"]
-
-Policy = Literal["frozen", "anew", "evolving"]
-POLICIES: tuple[Policy, ...] = ("frozen", "anew", "evolving")
+__all__ = ["BlockResult", "Replay", "ReplayOptions", "replay"]
 
 _CUTOFF = 10
 _FEWEST = 10
@@ -62,7 +62,7 @@ class ReplayOptions:
     blocks: int = 5
     requests: int = 500
     warm_up: float = 0.5
-    policies: tuple[Policy, ...] = POLICIES
+    policies: tuple[Policy, ...] = PLAIN
     seed: int = 0
     llm: bool = False
 
@@ -105,16 +105,17 @@ class Replay:
         found = [np.array(getattr(one, metric)) for one in self.blocks[policy]]
         return [intervals(one[:, None])[0] if len(one) else Interval(None, None, None) for one in found]
 
-    def over_frozen(self, policy: str, metric: str = "ndcg") -> Comparison | None:
-        """By how much a policy is better than frozen from the second block on; None: nobody was asked there."""
-        if policy == "frozen" or "frozen" not in self.blocks or self.options.blocks == 1:
+    def over(self, policy: str, other: str = "frozen", metric: str = "ndcg") -> Comparison | None:
+        """By how much a policy is better than another one from the second block on; None: nobody was asked there."""
+        if policy == other or other not in self.blocks or self.options.blocks == 1:
             return None
-        first, second = self.values(policy, metric, 1), self.values("frozen", metric, 1)
+        first, second = self.values(policy, metric, 1), self.values(other, metric, 1)
         return paired(first[:, None], second[:, None])[0] if len(first) else None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        others = [policy for policy in self.blocks if policy != "frozen"]
+        pairs = [(policy, "frozen") for policy in self.blocks]
+        pairs += [(policy, "anew") for policy in self.blocks if policy in ADAPTED]
         return {
             "options": asdict(self.options),
             "events": self.events,
@@ -124,14 +125,14 @@ class Replay:
                 for policy, found in self.blocks.items()
             },
             "paired": {
-                f"{policy}-frozen": {metric: found.to_dict() for metric, found in compared.items()}
-                for policy in others
-                if (compared := self._compared(policy))
+                f"{policy}-{other}": {metric: found.to_dict() for metric, found in compared.items()}
+                for policy, other in pairs
+                if (compared := self._compared(policy, other))
             },
         }
 
-    def _compared(self, policy: str) -> dict[str, Comparison]:
-        found = {metric: self.over_frozen(policy, metric) for metric in ("ndcg", "clicks")}
+    def _compared(self, policy: str, other: str) -> dict[str, Comparison]:
+        found = {metric: self.over(policy, other, metric) for metric in ("ndcg", "clicks")}
         return {metric: one for metric, one in found.items() if one is not None}
 
 
@@ -148,7 +149,8 @@ def replay(
 
     Raises:
         ConfigError: There is nothing to play.
-        DataError: There are too few events, or some have no time.
+        DataError: There are too few events, or some have no time; or too little behaviour to train an adapter on.
+        ModelError: The language model cannot be trained.
         BusyError: Another process plays the same.
     """
     wanted = options or ReplayOptions()
@@ -157,22 +159,13 @@ def replay(
             f"there is nothing to play: {wanted.blocks} blocks, {wanted.requests} requests, warm-up {wanted.warm_up}",
             hint="give at least one block and one request, and a warm-up between 0 and 1",
         )
+    adapted = [policy for policy in wanted.policies if policy in ADAPTED]
+    if adapted and not wanted.llm:
+        raise ConfigError(f"{adapted[0]} trains the language model, which does not rank", hint="add --llm (llm=True)")
     log = _log(rec, wanted)
     stage = _Stage(rec, log, wanted, directory / _name(rec, log, wanted), progress)
     with stage.alone():
         return Replay(wanted, len(log), {policy: stage.play(policy) for policy in wanted.policies})
-
-
-def policies_of(names: Sequence[str]) -> tuple[Policy, ...]:
-    """Policies by their names, each once, in the order in which they are compared.
-
-    Raises:
-        ConfigError: There is no such policy.
-    """
-    unknown = sorted(set(names) - set(POLICIES))
-    if unknown:
-        raise ConfigError(f"there is no policy {unknown[0]!r}", hint=f"policies: {', '.join(POLICIES)}")
-    return tuple(policy for policy in POLICIES if policy in names)
 
 
 def _log(rec: Recommender, options: ReplayOptions) -> list[Event]:
@@ -219,6 +212,7 @@ class _Stage:
         first = round(len(log) * options.warm_up)
         self._ends = np.linspace(first, len(log), options.blocks + 1).round().astype(int).tolist()
         self._users = {user.user_id: user for user in rec.users()}
+        self._first = self._past(first)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -233,19 +227,19 @@ class _Stage:
 
     def play(self, policy: Policy) -> list[BlockResult]:
         """All blocks; those that were played before are read."""
-        home = self._directory / policy
+        home = self._directory / home_of(policy, self._rec.settings)
         paths = [home / f"block-{block}.json" for block in range(self._options.blocks)]
         if not all(path.is_file() for path in paths):
-            with self._workspace(home) as own:
+            with self._workspace(home, policy) as own:
                 for block, path in enumerate(paths):
                     if not path.is_file():
                         self._learn(own, policy, block)
-                        replace_file(path, json.dumps(asdict(self._answer(own, block))).encode())
+                        replace_file(path, json.dumps(asdict(self._answer(own, policy, block))).encode())
             # Whoever is forgotten must not live on in a copy.
             shutil.rmtree(home / "workspace")
         return [BlockResult(**json.loads(path.read_bytes())) for path in paths]
 
-    def _workspace(self, home: Path) -> Recommender:
+    def _workspace(self, home: Path, policy: Policy) -> Recommender:
         """The policy's own, with the first release; the first policy makes that for all."""
         root, common = home / "workspace", self._directory / "first"
         if not (common / "ready").exists():
@@ -256,21 +250,17 @@ class _Stage:
             shutil.rmtree(half, ignore_errors=True)
             shutil.copytree(common / "workspace", half)
             half.rename(root)
-        return self._rec.beside(root, self._settings())
+        return self._rec.beside(root, settings_of(policy, self._rec.settings, llm=self._options.llm))
 
     def _make_first(self, common: Path) -> None:
         shutil.rmtree(common / "workspace", ignore_errors=True)
-        with self._rec.beside(common / "workspace", self._settings(), create=True) as first:
+        settings = settings_of("frozen", self._rec.settings, llm=self._options.llm)
+        with self._rec.beside(common / "workspace", settings, create=True) as first:
             first.add_users(self._users.values())
             first.add_items(self._rec.items())
             first.add_events(_plain(event) for event in self._log[: self._ends[0]])
             first.fit(progress=self._progress)
         (common / "ready").touch()
-
-    def _settings(self) -> Settings:
-        own = self._rec.settings
-        ranking = own.ranking.model_copy(update={"enabled": self._options.llm})
-        return own.model_copy(update={"ranking": ranking, "store": own.store.model_copy(update={"url": ""})})
 
     def _learn(self, own: Recommender, policy: Policy, block: int) -> None:
         """What is done with the events before a block."""
@@ -279,10 +269,10 @@ class _Stage:
         champion = own.releases.champion()
         # A run that was interrupted after its fit has learnt this already.
         learnt = champion is not None and champion.learnt == own.store.last_sequence()
-        if policy != "frozen" and block and not learnt:
-            own.fit(anew=policy == "anew", progress=self._progress)
+        if block and not learnt:
+            learn(own, policy, progress=self._progress)
 
-    def _answer(self, own: Recommender, block: int) -> BlockResult:
+    def _answer(self, own: Recommender, policy: Policy, block: int) -> BlockResult:
         start, stop = self._ends[block], self._ends[block + 1]
         asked = {one.place: one for one in self._requests(start, stop)}
         champion = own.releases.champion()
@@ -292,16 +282,16 @@ class _Stage:
         for place in bar:
             event = self._log[place]
             if place in asked:
-                listed = self._list(own, event, past[event.user_id])
+                history = self._history(own, policy, event.user_id, past[event.user_id])
+                listed = self._list(own, event, history)
                 result.ndcg.append(_ndcg(listed, str(event.item_id)))
                 result.clicks.append(sum(one in asked[place].taken for one in listed) / _CUTOFF)
             past[event.user_id].append(event)
         return result
 
-    def _list(self, own: Recommender, event: Event, before: Sequence[Event]) -> list[str]:
+    def _list(self, own: Recommender, event: Event, history: History) -> list[str]:
         """What would have been shown just before an event."""
         retriever, fused = own.answering()
-        history = self._history(event.user_id, before, own.settings.retrieval.history_events)
         found = retriever.retrieve(history, own.settings.retrieval.candidates, excluded=history.seen | history.hidden)
         pushback = None if fused.pushback is None else replace(fused.pushback, now=event.timestamp)
         ranked = FusedRanker(fused.fusion, fused.ranker, pushback).order(history, found, own.catalogue().items)
@@ -335,13 +325,15 @@ class _Stage:
             past[event.user_id].append(event)
         return past
 
-    def _history(self, user_id: str, events: Sequence[Event], longest: int) -> History:
-        """What was known of a user then."""
+    def _history(self, own: Recommender, policy: Policy, user_id: str, events: Sequence[Event]) -> History:
+        """What was known of a user then, or to a policy that stands still when it began."""
+        longest = own.settings.retrieval.history_events
         seen = frozenset(str(event.item_id) for event in events if event.item_id)
         last = {event.item_id: event.kind for event in events if event.kind in Event.HIDING | Event.SHOWING}
         hidden = frozenset(str(one) for one, kind in last.items() if kind in Event.HIDING)
         user = self._users.get(user_id) or User(user_id)
-        return History(user, tuple(events[-longest:]), seen, len(events), hidden)
+        told = self._first[user_id] if policy == "still" else events
+        return History(user, tuple(told[-longest:]), seen, len(told), hidden)
 
 
 def _plain(event: Event) -> Event:

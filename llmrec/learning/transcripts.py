@@ -3,7 +3,8 @@
 A list teaches what was chosen against what was shown and passed over. Only the places down to one below the lowest
 that the user did anything about count as looked at (a cascade, Craswell et al. 2008); a choice far down says more than
 one on top, so a place's offset falls with the log of its rank. The history ends before the list was made, by the order
-of arrival, so events that came late are neither lost nor leaked.
+of arrival, so events that came late are neither lost nor leaked. What users wrote is left out, or told without personal
+data where that is switched on.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmrec.data import Store
+from llmrec.learning.scrubbing import Scrub
 from llmrec.ranking import HeldOutRequest
-from llmrec.records import Candidate, Event, History, Item, Shown, User
+from llmrec.records import AttributeValue, Candidate, Event, History, Item, Shown, User
 
-__all__ = ["Quotas", "transcripts", "within", "wordless"]
+__all__ = ["Quotas", "teachable", "teachable_user", "transcripts", "within"]
 
 LIKED_FROM = 4.0
 """The lowest rating that counts as a choice."""
@@ -41,11 +43,17 @@ class Quotas:
 
 
 def transcripts(
-    store: Store, items: Mapping[str, Item], *, snapshot: int, longest: int, since: int = 0
+    store: Store,
+    items: Mapping[str, Item],
+    *,
+    snapshot: int,
+    longest: int,
+    since: int = 0,
+    scrub: Scrub | None = None,
 ) -> Iterator[HeldOutRequest]:
     """One request for each choice from a list that was shown, user after user, oldest first.
 
-    Users who do not want to be learnt from are left out, and so is free text.
+    Users who do not want to be learnt from are left out.
 
     Args:
         store: Holds lists, events and users.
@@ -53,6 +61,7 @@ def transcripts(
         snapshot: The last event to learn from.
         longest: How many of a user's newest events are looked at.
         since: Only choices that arrived after this sequence.
+        scrub: What becomes of free text; None: it is left out.
     """
     answers = _answers(store, since, snapshot)
     asked: set[tuple[str, str]] = set()
@@ -61,7 +70,7 @@ def transcripts(
         user = store.user(shown.user_id) or User(shown.user_id) if chosen else None
         if user is None or not user.teaches:
             continue
-        before = _history(store, user, shown, longest)
+        before = _history(store, user, shown, longest, scrub)
         last_word = {str(event.item_id): _is_choice(event) for event in answers.get(shown.recommendation_id, ())}
         for item_id in dict.fromkeys(str(event.item_id) for event in chosen if last_word[str(event.item_id)]):
             request = _request(shown, answers[shown.recommendation_id], item_id, before, items)
@@ -99,16 +108,42 @@ def _is_choice(event: Event) -> bool:
     return event.is_taking and not (event.kind == "rating" and (event.value or 0) < LIKED_FROM)
 
 
-def _history(store: Store, user: User, shown: Shown, longest: int) -> History:
+def _history(store: Store, user: User, shown: Shown, longest: int, scrub: Scrub | None) -> History:
     """What was known when the list was made."""
     events = store.events(user.user_id, limit=longest, before=shown.last_sequence + 1, behaviour=True)
-    kept = tuple(wordless(events))
-    return History(user, kept, frozenset(event.item_id for event in kept if event.item_id), len(kept))
+    kept = tuple(teachable(events, scrub))
+    return History(
+        teachable_user(user, scrub), kept, frozenset(event.item_id for event in kept if event.item_id), len(kept)
+    )
 
 
-def wordless(events: Iterable[Event]) -> Iterator[Event]:
-    """Events without free text: what somebody wrote is not learnt from."""
-    return (event for event in events if event.text is None)
+def teachable(events: Iterable[Event], scrub: Scrub | None) -> Iterator[Event]:
+    """Events as they may be learnt from.
+
+    Args:
+        events: Of one user.
+        scrub: What becomes of free text; None: it is left out, and with it the events that are nothing else.
+    """
+    for event in events:
+        if event.text is None:
+            yield event
+        elif scrub is not None:
+            yield replace(event, text=scrub(event.text))
+        elif event.item_id is not None and event.kind not in Event.WORDS:
+            yield replace(event, text=None)
+
+
+def teachable_user(user: User, scrub: Scrub | None) -> User:
+    """A user as they may be learnt from: where free text is told, their attributes are scrubbed like it."""
+    if scrub is None:
+        return user
+    return User(user.user_id, {name: _scrubbed(value, scrub) for name, value in user.attributes.items()})
+
+
+def _scrubbed(value: AttributeValue, scrub: Scrub) -> AttributeValue:
+    if isinstance(value, tuple):
+        return tuple(map(scrub, value))
+    return scrub(value) if isinstance(value, str) else value
 
 
 def _request(

@@ -23,6 +23,11 @@ Task = Annotated[
     typer.Option(help="rank: the order of lists, from what was taken; answer: how reasons are worded, from thumbs."),
 ]
 
+_POLICIES = (
+    "still, frozen, anew or evolving; with --llm adapter-anew, adapter-evolving or adapter-pulled too, which train the "
+    "language model between blocks, as [learning] says. Repeatable; else the first four."
+)
+
 _releases_app = typer.Typer(invoke_without_command=True)
 _learning_app = typer.Typer(no_args_is_help=True, help="What is learnt from what users did.")
 
@@ -61,7 +66,7 @@ def replay(
     blocks: Annotated[int, typer.Option(help="How many blocks the log is cut into after the warm-up.")] = 5,
     requests: Annotated[int, typer.Option(help="Of each block so many events are foretold.")] = 500,
     warm_up: Annotated[float, typer.Option(help="The share of the events that the first release knows.")] = 0.5,
-    policy: Annotated[list[str] | None, typer.Option(help="frozen, anew or evolving; repeatable. Else all.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help=_POLICIES)] = None,
     llm: Annotated[bool, typer.Option(help="Let the language model rank.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with the curves.")] = None,
     workspace: Workspace = HERE,
@@ -72,7 +77,7 @@ def replay(
     Example: llmrec replay --blocks 5 --html replay.html -w shop
     """
     wanted = llmrec.learning.ReplayOptions(
-        blocks, requests, warm_up, policies=llmrec.learning.policies_of(policy or llmrec.learning.POLICIES), llm=llm
+        blocks, requests, warm_up, policies=llmrec.learning.policies_of(policy or llmrec.learning.PLAIN), llm=llm
     )
     with opened(workspace) as rec:
         played = llmrec.learning.replay(rec, rec.workspace.root / "replay", wanted, progress=True)

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec import Event, Recommender
 from llmrec.learning import export_lists
 from llmrec.service.cli import main
+from tests.conftest import open_shop
 from tests.learning.test_transcripts import answer, shown
 
 
@@ -46,3 +50,39 @@ def test_the_command_goes_on_from_a_watermark(
         assert json.loads(capsys.readouterr().out)["lists"] == 1
         assert main(["learning", "export", out, "--since", since, *where]) == 0
     assert json.loads(capsys.readouterr().out)["lists"] == 0
+
+
+def test_free_text_is_exported_without_personal_data_where_it_is_switched_on(tmp_path: Path) -> None:
+    with open_shop(tmp_path / "shop", settings={"learning": {"free_text": True}}) as rec:
+        rec.fit()
+        rec.feedback(Event("ann", kind="search", text="rainy days, ann@example.com"))
+        answer(rec, shown(rec), 2)
+        made = export_lists(rec, tmp_path / "choices.jsonl")
+    written = made.path.read_text()
+    assert "searched for : rainy days , < email_address >" in written
+    assert "example" not in written
+    assert "Presidio" in made.card["left_out"]
+
+
+def test_trl_trains_on_an_export_as_it_is(shop: Recommender, tmp_path: Path, tiny_base: Path) -> None:
+    trl = pytest.importorskip("trl")
+    for user_id, place in (("ann", 2), ("bob", 3)):
+        answer(shop, shown(shop, user_id), place)
+    made = export_lists(shop, tmp_path / "choices.jsonl")
+    rows = load_dataset("json", data_files=str(made.path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows.column_names == ["prompt", "completion", "label"]
+    assert len(rows) == made.card["rows"]
+    assert {type(row["label"]) for row in rows} == {bool}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what trl and transformers call otherwise since their last versions
+        trainer = trl.KTOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(tiny_base),
+            args=trl.KTOConfig(
+                output_dir=str(tmp_path / "run"), max_steps=1, per_device_train_batch_size=4, use_cpu=True,
+                report_to="none", save_strategy="no", disable_tqdm=True, bf16=False,
+            ),
+            train_dataset=rows,
+            processing_class=AutoTokenizer.from_pretrained(tiny_base),
+        )  # fmt: skip
+        trainer.train()
+    assert trainer.state.global_step == 1

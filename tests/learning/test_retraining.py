@@ -50,14 +50,20 @@ def settings(base: Path) -> dict[str, dict[str, object]]:
     }  # fmt: skip
 
 
-def fill(rec: Recommender) -> None:
-    """Courses in steps: whoever took one takes the next one; half of them are called Yes, which are taken."""
+def taken() -> list[list[Event]]:
+    """What each user took: whoever took one course takes the next one."""
+    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
+    return [[Event(f"u{user}", f"s{(start + step) % STEPS}") for step in range(6)] for user, start in enumerate(starts)]
+
+
+def add_courses(rec: Recommender) -> None:
     names = ["Amber", "Birch", "Coral", "Delta", "Ember", "Fjord", "Grove", "Heath", "Islet", "Jetty"]
     rec.add_items([Item(f"s{step}", name) for step, name in enumerate(names)])
-    starts = np.random.default_rng(0).integers(STEPS, size=USERS)
-    rec.add_events(
-        [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(6)]
-    )
+
+
+def fill(rec: Recommender) -> None:
+    add_courses(rec)
+    rec.add_events(event for events in taken() for event in events)
 
 
 @pytest.fixture
@@ -226,6 +232,20 @@ def test_what_the_gate_refuses_stays_in_the_drawer(
     assert main(["releases", "-w", str(courses.workspace.root), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(one["version"], one["live"]) for one in listed] == [(champion, True), (told["release"], False)]
+
+
+def test_the_same_events_seed_and_settings_make_the_same_adapter(courses: Recommender, tmp_path: Path) -> None:
+    courses.fit()
+    shutil.copytree(courses.workspace.root, tmp_path / "copy")
+    first = release_of(courses)
+    with Recommender.open(tmp_path / "copy", encoder=WordEncoder()) as rec:
+        second = release_of(rec)
+        assert rec.store.last_sequence() == second.manifest["data"]["last_sequence"]
+    assert second.manifest["files"]["adapter/adapter_model.safetensors"]
+    # Nothing but the moment it was made tells one from the other.
+    assert first.manifest["files"] == second.manifest["files"]
+    assert first.manifest["data"] == second.manifest["data"]
+    assert first.manifest["settings"] == second.manifest["settings"]
 
 
 def test_choices_from_shown_lists_are_learnt_from_too(courses: Recommender) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from llmrec import Event, Recommender, User
+from llmrec.config import Settings
 from llmrec.learning.crossfit import cross_fit
+from llmrec.learning.scrubbing import scrubber
 from llmrec.learning.transcripts import POSITION_BIAS, Quotas, transcripts, within
 from llmrec.ranking import HeldOutRequest
 from llmrec.records import Recommendation
 from tests.learning.test_retraining import fit_of
 
 
-def lists_of(rec: Recommender, **given: int) -> list[HeldOutRequest]:
+def lists_of(rec: Recommender, **given: Any) -> list[HeldOutRequest]:
     items = {item.item_id: item for item in rec.items()}
     snapshot = given.pop("snapshot", rec.store.last_sequence())
     return list(transcripts(rec.store, items, snapshot=snapshot, longest=50, **given))
@@ -141,6 +145,40 @@ def test_free_text_is_not_learnt_from(shop: Recommender) -> None:
     lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5, 1_000)
     assert lists.requests
     assert all(event.text is None for one in lists.requests for event in one.before.events)
+
+
+def test_what_was_taken_is_learnt_from_without_what_was_written_about_it(shop: Recommender) -> None:
+    shop.feedback(Event("ann", "pan", "rating", value=5, text="my best one, ask ann@example.com"))
+    answer(shop, shown(shop), 1)
+    (request,) = lists_of(shop)
+    (rated,) = [event for event in request.before.events if event.kind == "rating"]
+    assert (rated.item_id, rated.value, rated.text) == ("pan", 5, None)
+
+
+def test_where_it_is_switched_on_the_user_s_own_words_are_told_without_personal_data(shop: Recommender) -> None:
+    shop.add_users([User("ann", {"age": 31, "reach": "ann@example.com", "seen": ("2001: A Space Odyssey",)})])
+    shop.feedback(Event("ann", "pan", "comment", text="too heavy, call 0171 1234567"))
+    shop.feedback(Event("ann", kind="search", text="something like 1984"))
+    shop.feedback(Event("bob", "pot", "comment", text="bob was here"))
+    answer(shop, shown(shop), 1)
+    (request,) = lists_of(shop, scrub=scrubber())
+    told = [event.text for event in request.before.events if event.text]
+    assert told == ["too heavy, call <PHONE_NUMBER>", "something like 1984"]
+    ranker, items = shop._parts.ranker(), {item.item_id: item for item in shop.items()}
+    prompt = ranker.model.text(ranker.shared(request.before, items).ids)
+    assert "said about frying pan : too heavy , call < phone_number >" in prompt
+    assert "reach : < email_address >" in prompt
+    assert "2001 : a space odyssey" in prompt
+    assert not any(word in prompt for word in ("1234567", "ann @", "bob"))
+    later = [datetime.now(UTC) + timedelta(minutes=minute) for minute in (1, 2)]
+    some = list(zip(("board", "gloves"), later, strict=True))
+    shop.add_events(Event(user_id, item, timestamp=when) for item, when in some for user_id in ("ann", "bob"))
+    fit = replace(fit_of(shop), settings=Settings.model_validate({"learning": {"free_text": True}}))
+    lists = cross_fit(fit, fit.retriever(fit.snapshot(), None), fit.snapshot(), 5, 1_000)
+    said = {(event.user_id, event.text) for one in lists.requests for event in one.before.events if event.text}
+    assert said == {*(("ann", text) for text in told), ("bob", "bob was here")}
+    for one in lists.requests:
+        assert {event.user_id for event in one.before.events} == {str(one.before.user and one.before.user.user_id)}
 
 
 def test_quotas_keep_the_newest_and_let_nobody_fill_the_set(shop: Recommender) -> None:
