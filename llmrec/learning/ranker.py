@@ -87,7 +87,7 @@ def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[
     """Lists that were shown, without choices that the validation asks about."""
     held = {(_user_of(one), _chosen(one)) for one in fitted.requests if one.taken is not None}
     longest = fit.settings.retrieval.history_events
-    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest)
+    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest, hidden=fit.hidden)
     wanted = fit.settings.learning
     quotas = Quotas(wanted.user_quota, wanted.item_quota)
     return within(quotas, [one for one in found if (_user_of(one), _chosen(one)) not in held])

@@ -1,0 +1,54 @@
+"""Answers for the gate: events that a new release is made without, so that nothing of it was chosen by them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from llmrec.fitting import Fit
+from llmrec.records import History
+from llmrec.releases import Release
+from llmrec.retrieval.training import HELD_OUT_BELOW, held_out_key
+
+__all__ = ["held_out_histories"]
+
+_LOOKED_AT = 20
+"""Users looked at for one that is wanted: in a large store few have done something since the last release."""
+_OF_ONE_ITEM = 0.02
+_LEAST = 2
+"""One item is the answer of so many requests at most: whoever makes many users take it does not choose the answers."""
+
+
+def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) -> list[History]:
+    """Histories whose newest event is withheld from the release that is being made.
+
+    They are of users whose newest event no encoder learns from, which a hash of the id decides, so that the encoder it
+    begins with has not learnt it either. Answers that the champion cannot know come first; then, as they can be
+    compared too, the others. Of a user who has one event more than that, it goes on to be held out in training.
+
+    Args:
+        fit: The fit, which knows everything yet.
+        snapshot: The last event to know of.
+        champion: The release to beat.
+        most: How many are wanted.
+    """
+    new, known = list[History](), list[History]()
+    for history in _candidates(fit, snapshot, _LOOKED_AT * most):
+        (known if champion.may_know(history.events[-1].sequence or 0) else new).append(history)
+        if len(new) == 2 * most:
+            break
+    kept, answers = list[History](), Counter[str | None]()
+    for history in (*new, *known):
+        answer = history.events[-1].item_id
+        if answers[answer] < max(_LEAST, int(_OF_ONE_ITEM * most)) and len(kept) < most:
+            answers[answer] += 1
+            kept.append(history)
+    return kept
+
+
+def _candidates(fit: Fit, snapshot: int, most: int) -> Iterator[History]:
+    keys = {held_out_key(user_id): user_id for user_id in fit.store.users_with_history(2)}
+    for key in sorted(key for key in keys if key < HELD_OUT_BELOW)[:most]:
+        history = fit.foretelling(keys[key], snapshot)
+        if history is not None:
+            yield history
