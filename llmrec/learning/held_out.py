@@ -14,6 +14,8 @@ __all__ = ["held_out_histories"]
 
 _LOOKED_AT = 20
 """Users looked at for one that is wanted: in a large store few have done something since the last release."""
+_ENOUGH = 50
+"""Requests of accounts that were there before, from which on no others are asked about."""
 _OF_ONE_ITEM = 0.02
 _LEAST = 2
 """One item is the answer of so many requests at most: whoever makes many users take it does not choose the answers."""
@@ -23,8 +25,11 @@ def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) ->
     """Histories whose newest event is withheld from the release that is being made.
 
     They are of users whose newest event no encoder learns from, which a hash of the id decides, so that the encoder it
-    begins with has not learnt it either. Answers that the champion cannot know come first; then, as they can be
-    compared too, the others. Of a user who has one event more than that, it goes on to be held out in training.
+    begins with has not learnt it either. The event before it takes its place in the training's own validation.
+
+    Of accounts that the champion knew alone, where there are enough of them: accounts that were made since, be it to
+    that end, then have no say in what is better. Answers that the champion cannot know come first; the others can be
+    compared too, on the challenger's lists.
 
     Args:
         fit: The fit, which knows everything yet.
@@ -32,13 +37,11 @@ def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) ->
         champion: The release to beat.
         most: How many are wanted.
     """
-    new, known = list[History](), list[History]()
-    for history in _candidates(fit, snapshot, _LOOKED_AT * most):
-        (known if champion.may_know(history.events[-1].sequence or 0) else new).append(history)
-        if len(new) == 2 * most:
-            break
+    found = list(_candidates(fit, snapshot, _LOOKED_AT * most))
+    trusted = [one for one in found if any(champion.may_know(event.sequence or 0) for event in one.events[:-1])]
+    asked = trusted if len(trusted) >= _ENOUGH else found
     kept, answers = list[History](), Counter[str | None]()
-    for history in (*new, *known):
+    for history in sorted(asked, key=lambda one: champion.may_know(one.events[-1].sequence or 0)):
         answer = history.events[-1].item_id
         if answers[answer] < max(_LEAST, int(_OF_ONE_ITEM * most)) and len(kept) < most:
             answers[answer] += 1
