@@ -218,8 +218,8 @@ def main() -> int:
     """Run once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--users", type=int, default=400)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--kept", type=Path, default=cache_dir() / "evaluation" / "gate", help="keeps finished cases")
     parser.add_argument("--json", type=Path, metavar="OUT")

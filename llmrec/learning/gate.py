@@ -100,10 +100,12 @@ def judge_release(
     new = _answers([(one, _given(one)) for one in requests], challenging[1], rec, progress=progress)
     before = [(one, _own(one, defending[0]) if _is_new(one, champion) else _given(one)) for one in requests]
     old = _answers(before, defending[1], rec, progress=progress)
-    (compared,) = paired(new.ndcg[:, None], old.ndcg[:, None])
+    compared = _paired_by_user(new.ndcg, old.ndcg, requests)
     earned = partial(_earned, rec, champion)
     lists = min(_LISTS, len(requests))
-    exposed = overexposed(old.places, new.places, lists, rec.settings.learning.exposure_factor, earned)
+    # What nobody took nobody can have pushed: such items have places by design (`retrieval.newcomers`).
+    places = Counter({one: new.places[one] for one in challenger.part("popularity.json") if one in new.places})
+    exposed = overexposed(old.places, places, lists, rec.settings.learning.exposure_factor, earned)
     checks = (
         _quality(compared, len(requests)),
         _exposure(exposed),
@@ -125,6 +127,17 @@ def _verdict(compared: Comparison, users: int, exposed: Sequence[Exposed], check
         exposed=tuple((one.item_id, one.before, one.after) for one in exposed),
         checks=checks,
     )
+
+
+def _paired_by_user(
+    new: NDArray[np.float64], old: NDArray[np.float64], requests: Sequence[HeldOutRequest]
+) -> Comparison:
+    """The requests of one user belong together, so users are what is drawn: each stands for the sum of theirs."""
+    names, whose = np.unique([one.answer.user_id for one in requests], return_inverse=True)
+    share = len(names) / len(requests)
+    first, second = (np.bincount(whose, values * share, len(names))[:, None] for values in (new, old))
+    (compared,) = paired(first.astype(np.float64), second.astype(np.float64))
+    return compared
 
 
 def _quality(compared: Comparison, users: int) -> Check:

@@ -65,3 +65,18 @@ def test_no_item_is_the_answer_of_many_requests(courses: Recommender) -> None:
     courses.add_events([Event(f"fake{number}", item_id) for number in range(100) for item_id in ("s1", "s2", "s3")])
     items = Counter(answer.item_id for answer in answers_of(courses, champion, 200))
     assert max(items.values()) == items["s3"] == 4
+
+
+def test_of_few_users_more_than_one_event_is_asked_about_if_the_champion_cannot_know_it(courses: Recommender) -> None:
+    champion = champion_of(courses)
+    assert set(Counter(answer.user_id for answer in answers_of(courses, champion)).values()) == {1}
+    newest = {answer.user_id: answer.item_id for answer in answers_of(courses, champion)}
+    user = next(iter(newest))
+    missed = [f"s{step}" for step in range(10) if f"s{step}" not in courses.history(user).seen][:2]
+    courses.add_events([Event(user, item_id) for item_id in missed])
+    histories = held_out_histories(fit_of(courses), courses.store.last_sequence(), champion, 200)
+    of_user = [one for one in histories if one.user and one.user.user_id == user]
+    assert [one.events[-1].item_id for one in of_user] == missed[::-1]
+    # What comes later is not known when the earlier one is asked about.
+    assert missed[1] not in of_user[1].seen
+    assert missed[1] not in {event.item_id for event in of_user[1].events}
