@@ -196,6 +196,12 @@ class LearningSettings(_Section):
     """Of more lists the users' newest are learnt from."""
     gate_users: Positive = 200
     """On so many held-out requests the new release is compared with the live one."""
+    exposure_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    """An item may come onto so many times as many lists as before, or as users took it who can be trusted."""
+    latency_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    """The new release may take so many times as long for a list."""
+    newcomer_quota: Weight = 3.0
+    """Of an item, what new accounts take is learnt so many times as often as older ones make expect; 0: no limit."""
     user_quota: Positive = 50
     """Of the lists that were shown to a user, so many choices are learnt from at most, the newest ones."""
     item_quota: Annotated[float, Field(gt=0, le=1)] = 0.02

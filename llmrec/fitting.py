@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -85,14 +85,12 @@ class TrainedRanker:
         parts: The adapter's files in the release.
         metrics: How its training went.
         calibration_lists: On so many held-out lists it is weighed at least: an opinion that is worth it.
-        requests: The held-out requests that it is weighed on; None: all there are.
     """
 
     ranker: Ranker | None
     parts: Mapping[str, bytes] = field(default_factory=dict)
     metrics: Mapping[str, object] = field(default_factory=dict)
     calibration_lists: int = 0
-    requests: tuple[HeldOutRequest, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +123,7 @@ class Fit:
         prompt: str,
         previous: FittedEncoder | None,
         train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
+        withhold: Callable[[Fit, int], frozenset[int]] | None = None,
     ) -> Release:
         """Fit everything and write the release; it is not live yet.
 
@@ -133,8 +132,22 @@ class Fit:
             prompt: Fingerprint of the template that asks the model.
             previous: The live release's encoder, to begin with.
             train: Trains an adapter over the retriever; None: the language model is asked as it is.
+            withhold: Of the events up to a sequence, those that nothing of the release may know of; None: none.
         """
         began, snapshot = datetime.now(UTC), self.snapshot()
+        fit = self if withhold is None else replace(self, hidden=self.hidden | withhold(self, snapshot))
+        return fit._made(releases, prompt, previous, train, began=began, snapshot=snapshot)
+
+    def _made(
+        self,
+        releases: ReleaseStore,
+        prompt: str,
+        previous: FittedEncoder | None,
+        train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None,
+        *,
+        began: datetime,
+        snapshot: int,
+    ) -> Release:
         fitted = self.retriever(snapshot, previous)
         trained = TrainedRanker(self.ranker) if train is None else train(self, fitted, snapshot)
         parts: dict[str, object] = {
@@ -251,7 +264,7 @@ class Fit:
                 yield taken
 
     def _fusion(self, fitted: FittedRetriever, trained: TrainedRanker) -> Fusion:
-        requests = fitted.requests if trained.requests is None else trained.requests
+        requests = fitted.requests
         hits = [request for request in requests if request.taken is not None]
         asked = hits
         if trained.ranker is not None:
@@ -275,15 +288,19 @@ class Fit:
         user_ids = self.store.users_with_history(2) if held_out is None else list(held_out)
         random.Random(self.settings.fit.seed).shuffle(user_ids)  # noqa: S311 - a sample, not a secret
         for user_id in user_ids[:_HELD_OUT_USERS]:
-            history = self.history(user_id)
-            # Items may have come after the catalogue was read.
-            events = tuple(
-                event for event in history.events if self._may_know(event) and (event.sequence or 0) <= snapshot
-            )
-            if self.foretells(events) and (history.user is None or history.user.teaches):
-                later = len(history.events) - len(events)
-                seen = history.seen - (items_of(history.events) - items_of(events))
-                yield History(history.user, events, seen, history.known - later)
+            history = self.foretelling(user_id, snapshot)
+            if history is not None:
+                yield history
+
+    def foretelling(self, user_id: str, snapshot: int) -> History | None:
+        """A user's history up to a snapshot, where its newest event is one that a request could have foretold."""
+        history = self.history(user_id)
+        # Items may have come after the catalogue was read.
+        events = tuple(event for event in history.events if self._may_know(event) and (event.sequence or 0) <= snapshot)
+        if not self.foretells(events) or not (history.user is None or history.user.teaches):
+            return None
+        seen = history.seen - (items_of(history.events) - items_of(events))
+        return History(history.user, events, seen, history.known - (len(history.events) - len(events)))
 
     def foretells(self, events: Sequence[Event]) -> bool:
         """Whether the newest event is on a wanted item that a request could have offered after the others."""
@@ -304,7 +321,7 @@ class Fit:
             "base_model_name": model.name if model else None,
             "text_encoder": self.catalogue.index.items.encoder,
             "prompt": prompt,
-            "data": {"last_sequence": snapshot, **self.store.counts()},
+            "data": {"last_sequence": snapshot, "withheld": sorted(self.hidden), **self.store.counts()},
             "seed": self.settings.fit.seed,
             "settings": self.settings.model_dump(mode="json", include=sections),
             "metrics": {**found, **trained.metrics},

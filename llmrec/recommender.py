@@ -203,7 +203,7 @@ class Recommender(Keeping):
             except LlmrecError:
                 self.releases.discard(release)
                 raise
-            return self.releases.promote(release.version)
+            return self.releases.promote(release.version, "install")
 
     def answering(self, version: str | None = None) -> tuple[Retriever, FusedRanker]:
         """What finds candidates and what orders them, without a request's situation; for evaluations.
@@ -234,7 +234,7 @@ class Recommender(Keeping):
         """
 
         def settle(release: Release) -> None:
-            self.releases.promote(release.version)
+            self.releases.promote(release.version, "fit")
 
         return self.make_release("fit", settle, anew=anew, progress=progress)
 
@@ -244,6 +244,7 @@ class Recommender(Keeping):
         settle: Callable[[Release], object],
         train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
         *,
+        withhold: Callable[[Fit, int], frozenset[int]] | None = None,
         anew: bool = False,
         progress: bool | None = None,
     ) -> Release:
@@ -254,6 +255,7 @@ class Recommender(Keeping):
             settle: Decides whether it goes live, while the workspace is still locked. Where it fails, what the next
                 run goes on from is kept.
             train: Trains an adapter over the retriever, from events up to a sequence; None: none.
+            withhold: Says which events up to a sequence nothing of the release may know of; None: none.
             anew: Train the encoder from nothing, not from the live release's.
             progress: Show bars; None: when standard error is a terminal.
 
@@ -274,7 +276,7 @@ class Recommender(Keeping):
                 progress=bars,
             )
             previous = None if anew else self._serving.previous_encoder()
-            release = fit.make(self.releases, self._parts.prompt(), previous, train)
+            release = fit.make(self.releases, self._parts.prompt(), previous, train, withhold)
             settle(release)
             self.read_comments()
             self.opinion("")  # what the release learnt of comments is then kept for other processes

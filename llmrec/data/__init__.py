@@ -6,6 +6,7 @@ from llmrec.data.histories import history_of
 from llmrec.data.importer import ImportReport, import_records
 from llmrec.data.merging import Counts
 from llmrec.data.reading import FILE_FORMATS, detect, read
+from llmrec.data.release_log import ReleaseDeed, ReleaseState
 from llmrec.data.sources import Kind, Source
 from llmrec.data.store import Store
 
@@ -15,6 +16,8 @@ __all__ = [
     "Counts",
     "ImportReport",
     "Kind",
+    "ReleaseDeed",
+    "ReleaseState",
     "Source",
     "SqliteInfo",
     "Store",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, func, select, update
 
 from llmrec.data.engine import insert_or_ignore
+from llmrec.data.release_log import EVERY, write_deed
 from llmrec.data.schema import events, meta, recommendations, turns, users
 
 __all__ = ["forget", "last_forgotten", "note_deletion", "take_back"]
@@ -27,7 +28,7 @@ def forget(connection: Connection, user_id: str) -> dict[str, int]:
         for name, table in tables.items()
     }
     if any(gone.values()):
-        note_deletion(connection)
+        note_deletion(connection, "a user was deleted")
     return gone
 
 
@@ -43,12 +44,13 @@ def take_back(connection: Connection, user_id: str, event_ids: Sequence[str], le
     wanted = (events.c.user_id == user_id, events.c.event_id.in_(event_ids))
     oldest = connection.scalar(select(func.min(events.c.sequence)).where(*wanted))
     if oldest is not None and oldest <= learnt:
-        note_deletion(connection)
+        note_deletion(connection, "a user took back what may have been learnt")
     return int(connection.execute(delete(events).where(*wanted)).rowcount)
 
 
-def note_deletion(connection: Connection) -> None:
+def note_deletion(connection: Connection, why: str) -> None:
     """Note that something was deleted that releases made before may have learnt from."""
+    write_deed(connection, EVERY, EVERY, "marked", why)
     connection.execute(insert_or_ignore(connection, meta).values(key=_KEY, value=""))
     connection.execute(update(meta).where(meta.c.key == _KEY).values(value=datetime.now(UTC).isoformat()))
 

@@ -37,6 +37,7 @@ __all__ = [
     "meta",
     "metadata",
     "recommendations",
+    "release_log",
     "turns",
     "users",
 ]
@@ -165,4 +166,17 @@ aliases = Table(
     Column("task", Text, primary_key=True),
     Column("release", Text, nullable=False),
     Column("previous", Text),
+)
+
+release_log = Table(
+    "release_log",
+    metadata,
+    Column("number", _Sequence, primary_key=True, autoincrement=True),
+    Column("time", Moment, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    sqlite_autoincrement=True,
 )

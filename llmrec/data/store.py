@@ -22,6 +22,7 @@ from llmrec.data.forgetting import forget, last_forgotten, take_back
 from llmrec.data.items_version import read_items_version
 from llmrec.data.lookup import Lookup
 from llmrec.data.migrations import upgrade
+from llmrec.data.release_log import ReleaseLog, ReleaseState, write_deed
 from llmrec.data.schema import aliases, events, items, users
 from llmrec.data.shown import ShownLists
 from llmrec.data.turns import Turns
@@ -43,6 +44,7 @@ class Store:
         shown: The lists that were recommended.
         turns: What was said in conversations.
         lookup: Users and items by what somebody types.
+        release_log: What became of each release.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -50,6 +52,7 @@ class Store:
         self.shown = ShownLists(engine)
         self.turns = Turns(engine)
         self.lookup = Lookup(engine)
+        self.release_log = ReleaseLog(engine)
 
     @classmethod
     def open(cls, url: str) -> Store:
@@ -292,14 +295,25 @@ class Store:
         rows = self._rows(select(aliases.c.previous).where(aliases.c.task == task))
         return rows[0][0] if rows else None
 
-    def set_alias(self, task: str, release: str) -> None:
-        """Point a task at a release, and remember the one before; setting the same one again changes nothing."""
+    def set_alias(self, task: str, release: str, *, state: ReleaseState = "promoted", why: str = "") -> None:
+        """Point a task at a release, and remember the one before; setting the same one again changes nothing.
+
+        Args:
+            task: Which.
+            release: Its version.
+            state: What the log calls that, in the same transaction.
+            why: What it says of the reason.
+        """
         with writing(self.engine) as connection:
-            moved = update(aliases).where(aliases.c.task == task)
-            connection.execute(
-                moved.where(aliases.c.release != release).values(previous=aliases.c.release, release=release)
-            )
-            connection.execute(insert_or_ignore(connection, aliases).values(task=task, release=release))
+            before = connection.scalar(select(aliases.c.release).where(aliases.c.task == task))
+            if before == release:
+                return
+            if before is None:
+                connection.execute(aliases.insert().values(task=task, release=release))
+            else:
+                moved = update(aliases).where(aliases.c.task == task)
+                connection.execute(moved.values(previous=before, release=release))
+            write_deed(connection, task, release, state, why)
 
     # --- how
 

@@ -229,7 +229,7 @@ class Turns:
             rows = connection.execute(select(turns.c.explained).where(turns.c.user_id == user_id, *_rated(connection)))
             told = (one for row in rows for one in json.loads(row.explained)["evidence"])
             if any(one.get("event_id") in event_ids for one in told):
-                note_deletion(connection)
+                note_deletion(connection, "a user took back what a rated reason rests on")
 
     def _rows_of(self, user_id: str) -> Sequence[Row[Any, Any, Any, Any, Any]]:
         columns = (turns.c.turn, turns.c.said, turns.c.answered, turns.c.actions, turns.c.explained)
@@ -250,7 +250,7 @@ def _rated(connection: Connection) -> tuple[ColumnElement[bool], ...]:
 def _note_learnt(connection: Connection, *wanted: ColumnElement[bool]) -> None:
     """Note that turns go, if a release may have learnt from one of them."""
     if connection.scalar(select(turns.c.turn).where(*wanted, *_rated(connection)).limit(1)):
-        note_deletion(connection)
+        note_deletion(connection, "a rated turn was deleted")
 
 
 def _check_newest(connection: Connection, user_id: str, conversation_id: str, after: int) -> None:

@@ -19,9 +19,9 @@ from llmrec.evaluation.uncertainty import Comparison, paired
 from llmrec.explaining import Answerer, Names
 from llmrec.files import replace_file, writing
 from llmrec.learning.answer_training import AnswerOptions, require_trl, train_answers
-from llmrec.learning.gate import Verdict
 from llmrec.learning.retraining import Retraining
 from llmrec.learning.thumbs import RatedAnswer, rated_answers, split
+from llmrec.learning.verdict import Verdict
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
 from llmrec.models.lora import LoraShape
@@ -68,8 +68,10 @@ def retrain_answers(rec: Recommender, *, progress: bool | None = None) -> Retrai
         report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
         report.parent.mkdir(exist_ok=True)
         replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
+        releases = rec.answers().releases
+        releases.note(release.version, "passed" if verdict.passed else "rejected", verdict.reason)
         if verdict.passed:
-            rec.answers().releases.promote(release.version)
+            releases.promote(release.version, "retrain")
         else:
             rec.answers().base.model.remove_adapter(release.version)
         return Retraining(release, verdict)

@@ -66,7 +66,7 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     # A served request's answer is hidden from the second retriever too: it lies behind what is.
     hidden = {one.sequence for of_user, first in zip(known, firsts, strict=True) for one in of_user[first:]}
     # Not warm: the live encoder has seen the answers.
-    hidden_sequences = frozenset(sequence for sequence in hidden if sequence is not None)
+    hidden_sequences = fit.hidden | {sequence for sequence in hidden if sequence is not None}
     cross = replace(fit, hidden=hidden_sequences, checkpoint=crossfit_checkpoint(fit))
     fitted = cross.retriever(snapshot, previous=None)
     ends = [
@@ -107,7 +107,8 @@ def crossfit_checkpoint(fit: Fit) -> Path:
 
 def _is_known(fit: Fit, event: Event, snapshot: int) -> bool:
     in_catalogue = event.item_id is None or event.item_id in fit.catalogue.items
-    return event.is_behaviour and in_catalogue and (event.sequence or 0) <= snapshot
+    known = (event.sequence or 0) <= snapshot and event.sequence not in fit.hidden
+    return event.is_behaviour and in_catalogue and known
 
 
 def _without_newest(events: Sequence[Event]) -> list[Event]:

@@ -91,7 +91,9 @@ def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[
     longest = fit.settings.retrieval.history_events
     wanted = fit.settings.learning
     scrub = scrub_by(wanted)
-    found = transcripts(fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest, scrub=scrub)
+    found = transcripts(
+        fit.store, fit.catalogue.items, snapshot=snapshot, longest=longest, hidden=fit.hidden, scrub=scrub
+    )
     quotas = Quotas(wanted.user_quota, wanted.item_quota)
     return within(quotas, [one for one in found if (_user_of(one), _chosen(one)) not in held])
 

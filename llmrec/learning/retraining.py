@@ -10,11 +10,15 @@ from typing import Any
 from llmrec.errors import ModelError, ReleaseError
 from llmrec.files import replace_file
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
-from llmrec.learning.gate import Verdict, judge_release
+from llmrec.learning.gate import judge_release
+from llmrec.learning.held_out import held_out_histories
 from llmrec.learning.lessons import is_helper
 from llmrec.learning.ranker import assist, train_ranker
-from llmrec.ranking import HeldOutRequest
+from llmrec.learning.trust import crowded_out
+from llmrec.learning.verdict import Verdict
+from llmrec.ranking import judge
 from llmrec.recommender import Recommender
+from llmrec.records import History
 from llmrec.releases import Release
 
 __all__ = ["Retraining", "retrain"]
@@ -55,7 +59,7 @@ class Retraining:
         }
 
 
-def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | None:
+def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = None) -> Retraining | None:
     """Train an adapter on what users did, and make a release with it, which goes live if it is better.
 
     Where the language model is switched off the release is a retriever that was fitted again.
@@ -65,6 +69,7 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
 
     Args:
         rec: The workspace.
+        anew: Train the encoder from nothing, not from the live release's.
         progress: Show bars; None: when standard error is a terminal.
 
     Returns:
@@ -79,33 +84,41 @@ def retrain(rec: Recommender, *, progress: bool | None = None) -> Retraining | N
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
     champion = _champion(rec)
-    gate: list[HeldOutRequest] = []
+    gate: list[History] = []
     verdicts: list[Verdict] = []
 
+    def withhold(fit: Fit, snapshot: int) -> frozenset[int]:
+        if champion is None:
+            return frozenset()
+        wanted = fit.settings.learning
+        known = (event for event in rec.store.events_by_user() if (event.sequence or 0) <= snapshot)
+        quota = wanted.newcomer_quota
+        crowd = crowded_out(known, champion, quota) if quota else frozenset[int]()
+        gate[:] = held_out_histories(replace(fit, hidden=crowd), snapshot, champion, wanted.gate_users)
+        return crowd | {history.events[-1].sequence or 0 for history in gate}
+
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
-        # What the gate asks about has chosen neither the adapter nor the weights of the opinions. It did choose when
-        # the encoder's training ended, as such answers, older ones, did for the champion.
-        asked = min(fit.settings.learning.gate_users, len(fitted.requests) // 2)
-        rest, kept = fitted.requests[asked:], fitted.requests[:asked]
-        gate.extend(kept)
         if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
-            return TrainedRanker(None, requests=rest)
+            return TrainedRanker(None)
         evolving = champion is not None and fit.settings.learning.start == "champion"
         start = champion.folder("adapter") if champion is not None and evolving else None
-        return replace(train_ranker(fit, replace(fitted, requests=rest), snapshot, start), requests=rest)
+        return train_ranker(fit, fitted, snapshot, start)
 
     def settle(release: Release) -> None:
-        verdict = judge_release(rec, release, champion, gate, progress=bool(progress))
+        k = rec.settings.retrieval.candidates
+        asked = judge(gate, rec.answering(release.version)[0], k) if gate else []
+        verdict = judge_release(rec, release, champion, asked, progress=bool(progress))
         if verdict.passed and rec.store.alias("rank") != (champion.version if champion else rec.store.alias("rank")):
             verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
         report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
         report.parent.mkdir(exist_ok=True)
         replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
+        rec.releases.note(release.version, "passed" if verdict.passed else "rejected", verdict.reason)
         if verdict.passed:
-            rec.releases.promote(release.version)
+            rec.releases.promote(release.version, "retrain")
         verdicts.append(verdict)
 
-    release = rec.make_release("retrain", settle, train, progress=progress)
+    release = rec.make_release("retrain", settle, train, withhold=withhold, anew=anew, progress=progress)
     return Retraining(release, verdicts[0])
 
 

@@ -49,6 +49,7 @@ def transcripts(
     snapshot: int,
     longest: int,
     since: int = 0,
+    hidden: frozenset[int] = frozenset(),
     scrub: Scrub | None = None,
 ) -> Iterator[HeldOutRequest]:
     """One request for each choice from a list that was shown, user after user, oldest first.
@@ -61,9 +62,10 @@ def transcripts(
         snapshot: The last event to learn from.
         longest: How many of a user's newest events are looked at.
         since: Only choices that arrived after this sequence.
+        hidden: Sequences of events that are not learnt from.
         scrub: What becomes of free text; None: it is left out.
     """
-    answers = _answers(store, since, snapshot)
+    answers = _answers(store, since, snapshot, hidden)
     asked: set[tuple[str, str]] = set()
     for shown in store.shown:
         chosen = [event for event in answers.get(shown.recommendation_id, ()) if _is_choice(event)]
@@ -95,11 +97,12 @@ def within(quotas: Quotas, requests: Sequence[HeldOutRequest]) -> list[HeldOutRe
     return kept[::-1]
 
 
-def _answers(store: Store, since: int, snapshot: int) -> dict[str, list[Event]]:
+def _answers(store: Store, since: int, snapshot: int, hidden: frozenset[int]) -> dict[str, list[Event]]:
     """What was done about each list, in the order of arrival."""
     found: defaultdict[str, list[Event]] = defaultdict(list)
     for event in store.events_by_user(recommended=True):
-        if event.is_behaviour and event.item_id and since < (event.sequence or 0) <= snapshot:
+        known = since < (event.sequence or 0) <= snapshot and event.sequence not in hidden
+        if event.is_behaviour and event.item_id and known:
             found[str(event.recommendation_id)].append(event)
     return {key: sorted(events, key=lambda one: one.sequence or 0) for key, events in found.items()}
 

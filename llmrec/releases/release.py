@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from llmrec.data import Store
+from llmrec.data import ReleaseDeed, ReleaseState, Store
 from llmrec.errors import ReleaseError
 
 __all__ = ["Release", "ReleaseStore"]
@@ -62,6 +62,12 @@ class Release:
     def learnt_until(self) -> int:
         """The last event of this store that was there when it was made or taken up: newer ones wait to be learnt."""
         return int(self.manifest.get("arrived", 0)) if self.learnt is None else self.learnt
+
+    def may_know(self, sequence: int) -> bool:
+        """Whether it may have learnt from an event of this store."""
+        if self.learnt is None:  # made elsewhere: what was there when it was taken up may have been there too
+            return "arrived" not in self.manifest or sequence <= self.learnt_until
+        return sequence <= self.learnt and sequence not in self.manifest.get("data", {}).get("withheld", ())
 
     def made_before(self, moment: datetime | None) -> bool:
         """Whether its making began before a moment; False for None."""
@@ -158,14 +164,22 @@ class ReleaseStore:
         version = self.live()
         return self.get(version) if version else None
 
-    def promote(self, version: str) -> Release:
-        """Make a release live; the one before it is remembered for `rollback`."""
+    def promote(self, version: str, why: str = "") -> Release:
+        """Make a release live; the one before it is remembered for `rollback`.
+
+        Args:
+            version: Which.
+            why: For the log.
+        """
         release = self.get(version)
-        self._store.set_alias(self._task, release.version)
+        self._store.set_alias(self._task, release.version, why=why)
         return release
 
-    def rollback(self) -> Release:
+    def rollback(self, why: str = "") -> Release:
         """Make the release live again that was live before; a second call undoes the first.
+
+        Args:
+            why: For the log.
 
         Raises:
             ReleaseError: No other release was live before.
@@ -173,10 +187,34 @@ class ReleaseStore:
         previous = self._store.previous_alias(self._task)
         if previous is None:
             raise ReleaseError(f"no other release of {self._task} was live before", hint="nothing was changed")
-        return self.promote(previous)
+        release = self.get(previous)
+        self._store.set_alias(self._task, release.version, state="rolled back", why=why)
+        return release
 
-    def create(self, parts: Mapping[str, object], manifest: Mapping[str, object]) -> Release:
-        """Write a new release; bytes are kept as they are, other parts as JSON. It is not live until promoted."""
+    def log(self) -> tuple[ReleaseDeed, ...]:
+        """What became of each release, when, through whom and why, oldest first."""
+        return self._store.release_log.of(self._task)
+
+    def note(self, version: str, state: ReleaseState, why: str) -> None:
+        """Add to the log what was found of a release."""
+        self._store.release_log.note(self._task, version, state, why)
+
+    def create(
+        self,
+        parts: Mapping[str, object],
+        manifest: Mapping[str, object],
+        *,
+        state: ReleaseState = "made",
+        why: str = "",
+    ) -> Release:
+        """Write a new release; bytes are kept as they are, other parts as JSON. It is not live until promoted.
+
+        Args:
+            parts: By name.
+            manifest: What is said of it.
+            state: What the log calls that, once the release is whole.
+            why: For the log.
+        """
         self._home.mkdir(parents=True, exist_ok=True)
         self._sweep()
         name = f"{max((int(path.name) for path in self._home.iterdir() if path.name.isdigit()), default=0) + 1:04}"
@@ -190,6 +228,7 @@ class ReleaseStore:
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
+        self.note(f"{self._task}/{name}", state, why)
         return self._read(self._home / name)
 
     def install(self, directory: Path) -> Release:
@@ -213,11 +252,13 @@ class ReleaseStore:
             name: value for name, value in manifest.items() if name not in ("version", "created", "files", "arrived")
         }
         arrived = self._store.last_sequence()
-        return self.create(parts, {**kept, "parent": None, "made": manifest.get("created"), "arrived": arrived})
+        taken_up = {**kept, "parent": None, "made": manifest.get("created"), "arrived": arrived}
+        return self.create(parts, taken_up, state="installed", why=str(directory))
 
     def discard(self, release: Release) -> None:
         """Remove a release that was never live."""
         assert release.version not in (self._store.alias(self._task), self._store.previous_alias(self._task))
+        self.note(release.version, "discarded", "it cannot be used here")
         shutil.rmtree(release.directory)
 
     def _sweep(self) -> None:

@@ -37,14 +37,17 @@ from llmrec.retrieval.sequences import EventArrays, batches_by_length
 
 __all__ = [
     "FULL_SOFTMAX",
+    "HELD_OUT_BELOW",
     "HELD_OUT_FROM",
     "EncoderTraining",
     "TrainingExamples",
     "TrainingOptions",
+    "held_out_key",
     "train",
     "validation_users",
 ]
 
+HELD_OUT_BELOW = "8"
 HELD_OUT_FROM = 3
 """A user with fewer events has none to spare for validation."""
 
@@ -382,11 +385,16 @@ def validation_users(lengths: Iterable[int], user_ids: Sequence[str]) -> set[int
         user_ids: Their ids.
     """
     drawn = {
-        hashlib.sha256(user_id.encode()).hexdigest(): place
+        held_out_key(user_id): place
         for place, (events, user_id) in enumerate(zip(lengths, user_ids, strict=True))
         if events >= HELD_OUT_FROM
     }
-    return {drawn[key] for key in sorted(key for key in drawn if key < "8")[:_VALIDATION_USERS]}
+    return {drawn[key] for key in sorted(key for key in drawn if key < HELD_OUT_BELOW)[:_VALIDATION_USERS]}
+
+
+def held_out_key(user_id: str) -> str:
+    """Its order decides who is held out: the first of those below `HELD_OUT_BELOW`, about half of all."""
+    return hashlib.sha256(user_id.encode()).hexdigest()
 
 
 def _shifted(events: EventBatch) -> tuple[EventBatch, Tensor]:

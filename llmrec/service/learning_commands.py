@@ -18,6 +18,8 @@ __all__ = ["EXIT_NOT_PASSED", "add_to"]
 
 EXIT_NOT_PASSED = 3
 
+_BY_HAND = "llmrec releases"
+
 Task = Annotated[
     Literal["rank", "answer"],
     typer.Option(help="rank: the order of lists, from what was taken; answer: how reasons are worded, from thumbs."),
@@ -141,7 +143,7 @@ def promote(context: typer.Context, version: str, workspace: Workspace = HERE, a
     """
     with opened(_meant(context, workspace)) as rec:
         releases = _releases_of(rec, "answer" if version.startswith("answer/") else "rank")
-        _say_live(releases.promote(version), as_json=_is_json(context, as_json))
+        _say_live(releases.promote(version, _BY_HAND), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
@@ -151,7 +153,7 @@ def rollback(context: typer.Context, task: Task = "rank", workspace: Workspace =
     Example: llmrec releases rollback -w shop
     """
     with opened(_meant(context, workspace)) as rec:
-        _say_live(_releases_of(rec, task).rollback(), as_json=_is_json(context, as_json))
+        _say_live(_releases_of(rec, task).rollback(_BY_HAND), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
@@ -167,6 +169,21 @@ def install(
     """
     with opened(_meant(context, workspace)) as rec:
         _say_live(rec.install(directory), as_json=_is_json(context, as_json))
+
+
+@_releases_app.command()
+def log(context: typer.Context, task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+    """What became of each release, when, through whom and why, oldest first.
+
+    Example: llmrec releases log -w shop
+    """
+    with opened(_meant(context, workspace)) as rec:
+        deeds = [deed.to_dict() for deed in _releases_of(rec, task).log()]
+    if _is_json(context, as_json):
+        print_json(deeds)
+    else:
+        rows = [[one["time"][:19], *(one[key] for key in ("release", "state", "who", "why"))] for one in deeds]
+        print_table("What became of releases", ["when", "release", "state", "who", "why"], rows)
 
 
 def _releases_of(rec: llmrec.Recommender, task: str) -> ReleaseStore:

@@ -31,7 +31,7 @@ def test_an_empty_database_is_brought_to_the_newest_revision(new_url: str) -> No
         assert current_revision(connection) is None
     engine.dispose()
     with Store.open(new_url) as store, reading(store.engine) as connection:
-        assert current_revision(connection) == "0005"
+        assert current_revision(connection) == "0006"
 
 
 def test_turns_of_an_earlier_version_are_kept_and_have_no_thumb(new_url: str) -> None:

@@ -214,6 +214,38 @@ def test_an_alias_moves_and_remembers_where_it_was(store: Store) -> None:
     store.set_alias("rank", "0002")
     assert (store.alias("rank"), store.previous_alias("rank")) == ("0002", "0001")
     assert store.alias("answer") is None
+    # Each move stands in the log with its reason, and what changed nothing does not.
+    store.set_alias("rank", "0001", state="rolled back", why="it was worse")
+    deeds = store.release_log.of("rank")
+    assert [(one.release, one.state) for one in deeds] == [
+        ("0001", "promoted"), ("0002", "promoted"), ("0001", "rolled back")
+    ]  # fmt: skip
+    assert deeds[-1].why == "it was worse"
+    assert deeds[-1].who
+    assert [one.time for one in deeds] == sorted(one.time for one in deeds)
+    assert store.release_log.of("answer") == ()
+
+
+def test_the_log_and_the_alias_move_together_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.set_alias("rank", "0001")
+
+    def fails(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("llmrec.data.store.write_deed", fails)
+    with pytest.raises(OSError, match="disk full"):
+        store.set_alias("rank", "0002")
+    assert store.alias("rank") == "0001"
+    assert [one.release for one in store.release_log.of("rank")] == ["0001"]
+
+
+def test_deleting_a_user_stands_in_the_log_of_every_task_without_their_name(store: Store) -> None:
+    store.append(Event("ada", text="hello"))
+    store.forget("ada")
+    for task in ("rank", "answer"):
+        (deed,) = store.release_log.of(task)
+        assert (deed.state, deed.release) == ("marked", "*")
+        assert "ada" not in str(deed.to_dict())
 
 
 def test_threads_may_share_a_store(courses: Store) -> None:

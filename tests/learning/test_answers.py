@@ -15,8 +15,8 @@ from llmrec.errors import DataError, MissingExtraError, ModelError, ReleaseError
 from llmrec.explaining import Worded
 from llmrec.explaining.answering import Answerer
 from llmrec.learning import answer_training, answers, export_answers, retrain_answers
-from llmrec.learning.gate import Verdict
 from llmrec.learning.thumbs import RatedAnswer, rated_answers, split
+from llmrec.learning.verdict import Verdict
 from llmrec.service.cli import main
 from llmrec.testing import WordEncoder
 

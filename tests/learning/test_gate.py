@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from llmrec import Recommender
+from llmrec import Event, Item, Recommender
 from llmrec.evaluation.uncertainty import paired
 from llmrec.learning import gate as module
 from llmrec.learning.gate import judge_release
-from llmrec.ranking import HeldOutRequest
+from llmrec.learning.trust import crowded_out, earned_shares
+from llmrec.models import Segment
+from llmrec.ranking import FusedRanker, HeldOutRequest
+from llmrec.records import RankedItem
 from llmrec.releases import Release
 from llmrec.testing import OverlapLanguageModel, WordEncoder
 from tests.learning.test_retraining import fill, fit_of, settings
@@ -43,7 +48,7 @@ def requests_of(rec: Recommender) -> tuple[HeldOutRequest, ...]:
     return fit.retriever(fit.snapshot(), None).requests
 
 
-def variant(rec: Recommender, **fusion: float) -> Release:
+def variant(rec: Recommender, **fusion: object) -> Release:
     """The live release with other weights."""
     live = rec.releases.champion()
     assert live is not None
@@ -103,28 +108,115 @@ def test_an_answer_the_champion_may_know_is_asked_on_the_challengers_lists(
     )
     judge_release(courses, live, older, requests)
     assert {one.answer.sequence for one in asked} == {number for number in sequences if number > middle}
+    asked.clear()
+    without = courses.releases.create(
+        {name: live.read(name) for name in live.manifest["files"]},
+        {**live.manifest, "data": {**live.manifest["data"], "withheld": [middle]}},
+    )
+    judge_release(courses, live, without, requests)
+    assert [one.answer.sequence for one in asked] == [middle]
 
 
 def test_an_item_that_takes_places_without_having_earned_them_is_refused(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CUTOFF", 1)
-    monkeypatch.setattr(module, "_EXPOSURE_FREE", 0.1)
     requests = requests_of(courses)
     good, real = variant(courses, retrieval_weight=1.0, llm_weight=0.01), module._ranked
     pushed = variant(courses, retrieval_weight=1.0, llm_weight=0.02)
 
-    def pushing(fused: object, *given: object) -> list[str]:
+    def pushing(fused: FusedRanker, *given: object) -> tuple[RankedItem, ...]:
         ranked = real(fused, *given)  # type: ignore[arg-type]
-        if fused.fusion.llm_weight == 0.02 and "s3" in ranked[:6]:  # type: ignore[attr-defined]
-            return ["s3", *(one for one in ranked if one != "s3")]
-        return ranked
+        return tuple(sorted(ranked, key=lambda one: fused.fusion.llm_weight == 0.02 and one.item.item_id != "s3"))
 
     monkeypatch.setattr(module, "_ranked", pushing)
+    # Had it been taken by many whom the champion knew, it would have earned the places.
+    assert judge_release(courses, pushed, good, requests).refused_by == ("quality",)
+    monkeypatch.setattr(module, "earned_shares", lambda _events, _champion, items: dict.fromkeys(items, 0.01))
     verdict = judge_release(courses, pushed, good, requests)
     assert not verdict.passed
+    assert "exposure" in verdict.refused_by
     assert "item 's3' would be on" in verdict.reason
     assert [one[0] for one in verdict.exposed] == ["s3"]
+    assert json.dumps(verdict.to_dict())
+
+
+def test_chances_that_are_clearly_worse_are_refused(courses: Recommender) -> None:
+    requests, live = requests_of(courses), courses.releases.champion()
+    assert live is not None
+    bold = {**live.part("fusion.json")["fused"], "slope": 0.0, "intercept": 5.0}
+    good = variant(courses, retrieval_weight=1.0, llm_weight=0.01)
+    boasting = variant(courses, retrieval_weight=1.0, llm_weight=0.01, fused=bold)
+    verdict = judge_release(courses, boasting, good, requests)
+    assert "calibration" in verdict.refused_by
+    assert "worse calibrated" in verdict.reason
+    assert "calibration" not in judge_release(courses, good, boasting, requests).refused_by
+
+
+def test_the_log_score_is_best_where_chances_are_true() -> None:
+    """Of a list that holds the answer half of the time, always at the same place."""
+
+    def expected(chance: float) -> float:
+        item = Item("a", "A")
+        ranked = [RankedItem(1, item, 0.0, {}, chance)]
+        return (module._surprise(ranked, "a", 100) + module._surprise(ranked, "b", 100)) / 2
+
+    assert min((0.1, 0.3, 0.5, 0.7, 0.9, 1.0), key=expected) == 0.5
+
+
+def test_a_release_that_is_much_slower_is_refused(courses: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = requests_of(courses)
+    quick = variant(courses, retrieval_weight=1.0, llm_weight=0.01)
+    slow, real = variant(courses, retrieval_weight=1.0, llm_weight=0.02), module._ranked
+
+    def dragging(fused: FusedRanker, *given: object) -> tuple[RankedItem, ...]:
+        time.sleep(0.4 if fused.fusion.llm_weight == 0.02 else 0.0)
+        return real(fused, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_ranked", dragging)
+    assert "latency" in judge_release(courses, slow, quick, requests[:9]).refused_by
+    assert "latency" not in judge_release(courses, quick, slow, requests[:9]).refused_by
+
+
+class CredulousLanguageModel(OverlapLanguageModel):
+    """Believes a title that says Yes, and lets it spoil what is asked about beside it."""
+
+    def __init__(self, spoils: float) -> None:
+        super().__init__()
+        self._spoils = spoils
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        (yes,) = self.tokenize(Segment("Yes", trusted=True))
+        said = np.array([sum(index == yes for index in suffix) for suffix in suffixes], np.float32)
+        return said - self._spoils * (said.max() - said)
+
+
+@pytest.mark.parametrize(("spoils", "said"), [(0.0, "rises by"), (1.0, "moves another item's score")])
+def test_titles_that_ask_for_the_first_place_do_not_get_it(courses: Recommender, spoils: float, said: str) -> None:
+    fused = courses.answering()[1]
+    assert fused.ranker is not None
+    credulous = FusedRanker(fused.fusion, fused.ranker.asking(CredulousLanguageModel(spoils)))
+    found = module._safety(credulous, fused)
+    assert not found.passed
+    assert said in found.said
+    assert module._safety(fused, fused).passed
+
+
+def test_accounts_made_for_it_earn_an_item_nothing(courses: Recommender) -> None:
+    champion = courses.releases.champion()
+    assert champion is not None
+    before = earned_shares(courses.store.events_by_user(), champion, ["s3"])["s3"]
+    assert 0 < before < 1
+    # Some are thin, and some as busy as anybody.
+    thin = [Event(f"fake{number}", "s3") for number in range(250)]
+    busy = [Event(f"bot{number}", f"s{step}") for number in range(50) for step in range(1, 9)]
+    courses.add_events([*thin, *busy])
+    assert earned_shares(courses.store.events_by_user(), champion, ["s3"])["s3"] == before
+    crowd = crowded_out(courses.store.events_by_user(), champion, 1.0)
+    kept = [one for one in courses.store.events_by_user() if one.sequence not in crowd and one.user_id[0] in "fb"]
+    share = sum(one.item_id == "s3" for one in kept) / len(kept)
+    assert share < 0.25
+    assert not crowded_out(courses.store.events_by_user(), champion, 1_000.0)
 
 
 @pytest.mark.parametrize(("gain", "least", "most"), [(0.0, 0, 14), (0.05, 80, 100)])
@@ -136,5 +228,5 @@ def test_how_often_it_passes(gain: float, least: int, most: int) -> None:
         old = draw.random(200)
         new = old + draw.normal(gain, 0.15, 200)
         (compared,) = paired(new[:, None], old[:, None], resamples=200, seed=seed)
-        passed += module._verdict(compared, 200, ()).passed
+        passed += module._quality(compared, 200).passed
     assert least <= passed <= most

@@ -7,19 +7,20 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from llmrec import Event, Item, Recommender, serving
+from llmrec import Event, Item, Recommender, fitting, serving
 from llmrec.errors import BusyError, DataError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain, retraining
 from llmrec.learning import training as training_module
 from llmrec.learning.crossfit import CrossFit, cross_fit
-from llmrec.learning.gate import Verdict
+from llmrec.learning.verdict import Verdict
 from llmrec.models.adapters import WEIGHTS
 from llmrec.models.lora import LoraLearner
 from llmrec.ranking import HeldOutRequest
@@ -232,6 +233,12 @@ def test_what_the_gate_refuses_stays_in_the_drawer(
     assert main(["releases", "-w", str(courses.workspace.root), "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(one["version"], one["live"]) for one in listed] == [(champion, True), (told["release"], False)]
+    assert main(["releases", "log", "-w", str(courses.workspace.root), "--json"]) == 0
+    deeds = [(one["release"], one["state"], one["why"]) for one in json.loads(capsys.readouterr().out)]
+    assert deeds == [
+        (champion, "made", ""), (champion, "promoted", "fit"),
+        (told["release"], "made", ""), (told["release"], "rejected", "it is worse"),
+    ]  # fmt: skip
 
 
 def test_the_same_events_seed_and_settings_make_the_same_adapter(courses: Recommender, tmp_path: Path) -> None:
@@ -374,6 +381,12 @@ def test_a_promotion_amid_requests_fails_none_and_each_names_its_release(courses
     new = release_of(courses)
     first = courses.releases.list()[0].version
     courses.releases.promote(first)
+    users = [f"u{number}" for number in range(3)]
+    expected = {
+        (version, user): [one.score for one in courses.at(version).recommend(user, 3).items]
+        for version in (first, new.version)
+        for user in users
+    }
     named: list[str] = []
     failed: list[BaseException] = []
     stop = threading.Event()
@@ -381,14 +394,19 @@ def test_a_promotion_amid_requests_fails_none_and_each_names_its_release(courses
     def ask(user_id: str) -> None:
         while not stop.is_set():
             try:
-                named.append(str(courses.recommend(user_id, 3).release))
+                answer = courses.recommend(user_id, 3)
+                # It is of the release that it names, and not half of each.
+                assert [one.score for one in answer.items] == pytest.approx(
+                    expected[str(answer.release), user_id], abs=1e-4
+                )
+                named.append(str(answer.release))
             except BaseException as error:  # noqa: BLE001 - whatever it is, it must not be
                 failed.append(error)
 
-    threads = [threading.Thread(target=ask, args=(f"u{number}",)) for number in range(3)]
+    threads = [threading.Thread(target=ask, args=(user,)) for user in users]
     for thread in threads:
         thread.start()
-    for version in (new.version, first, new.version):
+    for version in (new.version, first) * 4 + (new.version,):
         before = len(named)
         while len(named) < before + 6 and not failed:
             time.sleep(0.01)
@@ -437,7 +455,8 @@ def test_what_the_gate_asks_about_has_chosen_nothing(courses: Recommender, monke
     courses.fit()
     chosen: set[tuple[str, str]] = set()
     asked: set[tuple[str, str]] = set()
-    real_train, real_judge = retraining.train_ranker, retraining.judge_release
+    learnt: list[int] = []
+    real_train, real_judge, real_encoder = retraining.train_ranker, retraining.judge_release, fitting.fit_encoder
 
     def keys(requests: Sequence[HeldOutRequest]) -> set[tuple[str, str]]:
         return {(one.answer.user_id, str(one.answer.item_id)) for one in requests}
@@ -452,12 +471,22 @@ def test_what_the_gate_asks_about_has_chosen_nothing(courses: Recommender, monke
         asked.update(keys(requests))
         return real_judge(rec, new, old, requests)
 
+    def encoder(users: Sequence[Sequence[Event]], *given: object, **named: object) -> object:
+        learnt.extend(event.sequence or 0 for user in users for event in user)
+        return real_encoder(users, *given, **named)  # type: ignore[arg-type]
+
     monkeypatch.setattr(retraining, "train_ranker", train)
     monkeypatch.setattr(retraining, "judge_release", judge)
-    retrain(courses, progress=False)
+    monkeypatch.setattr(fitting, "fit_encoder", encoder)
+    release = release_of(courses)
     assert asked
     assert chosen
     assert not asked & chosen
+    withheld = set(release.manifest["data"]["withheld"])
+    # Neither encoder, that of the lists to learn from included, has met the answers, in training or in validation.
+    assert len(withheld) == len(asked)
+    assert not withheld & set(learnt)
+    assert not any(release.may_know(sequence) for sequence in withheld)
 
 
 def test_a_gate_that_fails_loses_no_training(courses: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -527,3 +556,23 @@ def test_an_evolving_adapter_begins_with_the_live_one(
         adapter = first.folder("adapter")
         assert begun == ([] if adapter is None else [(adapter / WEIGHTS).read_bytes()])
         assert adapter is not None
+
+
+def test_manifest_and_stored_events_are_enough_to_repeat_a_run(courses: Recommender, tmp_path: Path) -> None:
+    first = courses.fit()
+    run = release_of(courses)
+    assert "adapter/adapter_model.safetensors" in run.manifest["files"]
+    courses.feedback(Event("u1", "s9", "like"))  # later events change nothing
+    told = run.manifest
+    kept = sorted(courses.store.events_by_user(), key=lambda one: one.sequence or 0)
+    known = [replace(one, sequence=None) for one in kept if (one.sequence or 0) <= told["data"]["last_sequence"]]
+    wanted = {**told["settings"], "models": settings(Path(told["base_model_name"]))["models"]}
+    wanted["models"]["language_model"] = courses.settings.models.language_model
+    with Recommender.create(tmp_path / "again", wanted, encoder=WordEncoder()) as rec:
+        rec.add_items(courses.items())
+        rec.add_events(known)
+        shutil.copytree(first.directory, rec.workspace.releases / told["parent"])
+        rec.releases.promote(told["parent"])
+        again = release_of(rec)
+    assert again.manifest["files"] == told["files"]
+    assert again.manifest["data"] == told["data"]
