@@ -202,3 +202,21 @@ def test_what_changes_more_than_the_layers_is_refused(
     (path / "adapter_config.json").write_text(json.dumps(config | changed), encoding="utf-8")
     with pytest.raises(ModelError, match="no LoRA of the layers alone"):
         lm.add_adapter("one", path)
+
+
+@pytest.mark.parametrize("fault", [torch.OutOfMemoryError("no memory left"), MemoryError()])
+def test_no_memory_for_an_adapter_is_a_failed_request_and_not_its_fault(
+    fault: Exception, source: ModelSource, lm: TransformersLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, base = save_adapter(source, tmp_path / "one", 1), lm.score(*prompt(lm))
+
+    def no_memory(*_: object, **__: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as harm:
+        harm.setattr(peft, "set_peft_model_state_dict", no_memory)
+        with pytest.raises(ScoringError, match="ran out of memory"):
+            lm.add_adapter("one", path)
+    assert np.array_equal(lm.score(*prompt(lm)), base)
+    lm.add_adapter("one", path)
+    assert np.abs(lm.score(*prompt(lm), adapter="one") - base).max() > 0.05
