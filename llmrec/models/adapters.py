@@ -19,7 +19,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from llmrec.errors import ModelError, ScoringError
-from llmrec.models.beside import add_in_place
 from llmrec.models.faults import is_out_of_memory, scoring_error
 
 __all__ = ["CONFIG", "WEIGHTS", "WRAPPED", "Adapters", "read_adapter"]
@@ -82,7 +81,6 @@ class Adapters:
             if f".{own}." in weight_name:
                 # In the base's format: a product of two formats is several times slower.
                 weight.data = weight.data.to(self._model.dtype)
-        add_in_place(self._model, own)
         self._model.eval()
         if name in self._names:
             self._forget(self._names[name])

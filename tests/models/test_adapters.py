@@ -91,19 +91,6 @@ def test_an_adapter_computes_in_the_models_format(source: ModelSource, tmp_path:
     assert {weight.dtype for weight in weights.values()} == {torch.bfloat16}
 
 
-def test_an_adapter_is_added_in_place_as_peft_would_add_it(source: ModelSource, tmp_path: Path) -> None:
-    lm = TransformersLM.load(source, device="cpu", dtype="float32")
-    lm.add_adapter("one", save_adapter(source, tmp_path / "one", 1, lora_alpha=7))
-    ours = lm.score(*prompt(lm), adapter="one")
-    layers = [layer for layer in lm.model.modules() if getattr(layer, "lora_variant", None)]
-    assert len(layers) == 3 * len(TARGETS)
-    for layer in layers:
-        layer.lora_variant.clear()
-    theirs = lm.score(*prompt(lm), adapter="one")
-    assert np.abs(ours - theirs).max() < 1e-5
-    assert not np.array_equal(theirs, lm.score(*prompt(lm)))
-
-
 def test_an_adapter_for_another_base_is_refused_and_changes_nothing(
     lm: TransformersLM, make_model: MakeModel, tmp_path: Path
 ) -> None:
