@@ -69,8 +69,8 @@ class TrainingOptions:
         averaged_epochs: The kept weights are an average over about so many of the latest epochs; 0: the latest ones.
         seed: Same data, options, seed and machine: same weights.
         device: Where.
-        bfloat16: Compute the network in bfloat16; weights, the loss and validation stay in float32. On a CPU it is hardly
-            quicker (LOG.md).
+        bfloat16: Compute the network in bfloat16; weights, the loss and validation stay in float32. On a CPU it is
+            hardly quicker (LOG.md).
     """
 
     epochs: int = 100
