@@ -72,6 +72,8 @@ class TrainingOptions:
         averaged_epochs: The kept weights are an average over about so many of the latest epochs; 0: the latest ones.
         seed: Same data, options, seed and machine: same weights.
         device: Where.
+        bfloat16: Compute the network in bfloat16; weights, the loss and validation stay in float32. On a CPU it is
+            hardly quicker (LOG.md).
     """
 
     epochs: int = 100
@@ -83,12 +85,13 @@ class TrainingOptions:
     averaged_epochs: float = 5.0
     seed: int = 7
     device: str = "cpu"
+    bfloat16: bool = False
 
     @classmethod
     def of(cls, settings: EncoderSettings, *, seed: int, device: str) -> TrainingOptions:
-        """What the settings say."""
+        """What the settings say, and bfloat16 on a GPU."""
         wanted = settings.model_dump(include=set(cls.__slots__))
-        return cls(**wanted, seed=seed, device=device)
+        return cls(**wanted, seed=seed, device=device, bfloat16=torch.device(device).type == "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +262,9 @@ class _Run:
     def _step(self, events: EventBatch, generator: np.random.Generator) -> tuple[float, int]:
         inputs, target = _shifted(events)
         items = self.model.item_vectors(self.texts)
-        states = self.model(inputs, items)[inputs.mask]
-        loss = self._loss(states, items, target[inputs.mask], generator)
+        with torch.autocast(torch.device(self.options.device).type, torch.bfloat16, enabled=self.options.bfloat16):
+            states = self.model(inputs, items)[inputs.mask]
+        loss = self._loss(states.float(), items, target[inputs.mask], generator)
         self.steps += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * min(1.0, self.steps / 100)

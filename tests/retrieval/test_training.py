@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from llmrec.config import EncoderSettings
 from llmrec.errors import ConfigError
 from llmrec.retrieval import training
 from llmrec.retrieval.encoder import EncoderConfig, EventBatch, SequenceEncoder
@@ -60,6 +61,30 @@ def test_the_sampled_softmax_learns_it_too(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(training, "FULL_SOFTMAX", 4)
     monkeypatch.setattr(training, "_SAMPLED", 6)
     _, state = train(ring(), CONFIG, OPTIONS)
+    assert state.best_ndcg > 0.9
+
+
+@pytest.mark.parametrize("network", ["attention", "gru"])
+def test_in_bfloat16_it_learns_as_well_and_keeps_float32(network: str) -> None:
+    config = replace(CONFIG, network=network)  # type: ignore[arg-type]
+    model, state = train(ring(), config, replace(OPTIONS, bfloat16=True))
+    assert state.best_ndcg > 0.9
+    assert {weight.dtype for weight in model.state_dict().values()} == {torch.float32}
+    short = replace(OPTIONS, epochs=1)
+    coarse, exact = (train(ring(), config, replace(short, bfloat16=wanted))[1].losses[0] for wanted in (True, False))
+    assert coarse == pytest.approx(exact, rel=0.01)
+    assert coarse != exact
+
+
+def test_bfloat16_is_for_gpus_by_default() -> None:
+    chosen = {device: TrainingOptions.of(EncoderSettings(), seed=1, device=device) for device in ("cpu", "cuda:0")}
+    assert {device: options.bfloat16 for device, options in chosen.items()} == {"cpu": False, "cuda:0": True}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_it_learns_what_follows_what() -> None:
+    _, state = train(ring(), CONFIG, replace(OPTIONS, device="cuda", bfloat16=True))
     assert state.best_ndcg > 0.9
 
 
