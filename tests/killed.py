@@ -52,11 +52,12 @@ DEEDS = {deed.__name__: deed for deed in (ingest, fit, retrain, register, promot
 
 
 def live(workspace: str, name: str, deeds: Sequence[str], said: Connection) -> None:
-    """Do the deeds again and again; each is told when it begins, and events once they are durable."""
+    """Take an event and do a deed, again and again; events are told once they are durable, deeds when they begin."""
     torch.set_num_threads(1)
     with Recommender.open(Path(workspace), encoder=WordEncoder()) as rec:
         for number in count():
             deed = deeds[number % len(deeds)]
+            said.send([rec.feedback(Event(name, "s2", "click", event_id=f"{name}-{number}")).event_id])
             said.send(deed)
             with suppress(BusyError, ReleaseError):  # nothing to roll back to, or the lock of one killed a moment ago
                 DEEDS[deed](rec, f"{name}-{number}", said.send)
