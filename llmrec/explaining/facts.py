@@ -50,7 +50,8 @@ class Facts:
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Facts:
         """From the JSON form."""
-        return cls(given["title"], *(tuple(Evidence(**one) for one in given[name]) for name in _SIDES))
+        causes, against, shared, parts = (tuple(Evidence(**one) for one in given[name]) for name in _SIDES)
+        return cls(given["title"], causes, against, shared, parts)
 
 
 _SIDES = ("causes", "against", "shared", "parts")
