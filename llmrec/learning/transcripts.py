@@ -72,7 +72,7 @@ def transcripts(
         user = store.user(shown.user_id) or User(shown.user_id) if chosen else None
         if user is None or not user.teaches:
             continue
-        before = _history(store, user, shown, longest, hidden, scrub)
+        before = _history(store, user, shown, longest, hidden=hidden, scrub=scrub)
         last_word = {str(event.item_id): _is_choice(event) for event in answers.get(shown.recommendation_id, ())}
         for item_id in dict.fromkeys(str(event.item_id) for event in chosen if last_word[str(event.item_id)]):
             request = _request(shown, answers[shown.recommendation_id], item_id, before, items)
@@ -112,7 +112,7 @@ def _is_choice(event: Event) -> bool:
 
 
 def _history(
-    store: Store, user: User, shown: Shown, longest: int, hidden: frozenset[int], scrub: Scrub | None
+    store: Store, user: User, shown: Shown, longest: int, *, hidden: frozenset[int], scrub: Scrub | None
 ) -> History:
     """What was known when the list was made, less what is hidden."""
     events = store.events(user.user_id, limit=longest, before=shown.last_sequence + 1, behaviour=True)
