@@ -89,18 +89,19 @@ class Parts:
         """
         release.require("base_model", self.ranker().model.sha256)
         with self._loading:
-            version, base = release.version, self.ranker()
-            if version not in self._rankers:
+            # Not by its version: another workspace beside this one has that too, and may share the model.
+            name, base = str(release.directory), self.ranker()
+            if name not in self._rankers:
                 adapter = release.folder("adapter")
-                model = base.model if adapter is None else base.model.adapted(version, adapter)
-                self._rankers[version] = base.asking(model)
+                model = base.model if adapter is None else base.model.adapted(name, adapter)
+                self._rankers[name] = base.asking(model)
                 # Requests that began with the release before still use its own.
                 for old in list(self._rankers)[:-_RELEASES]:
                     if self._rankers.pop(old).model is not base.model:
                         base.model.remove_adapter(old)
             else:
-                self._rankers[version] = self._rankers.pop(version)  # the latest used are kept
-            return self._rankers[version]
+                self._rankers[name] = self._rankers.pop(name)  # the latest used are kept
+            return self._rankers[name]
 
     def prompt(self) -> str:
         """What identifies how the language model is asked: the template's words, and what of an item it is told."""

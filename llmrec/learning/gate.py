@@ -88,12 +88,12 @@ def judge_release(
     Args:
         rec: The workspace.
         challenger: The new release.
-        champion: The one that is live; None: there is none.
+        champion: The one that is live; None: there is none, or it cannot be compared with.
         requests: Held out from the challenger, with candidates in the order of evidence that has not seen the answers.
         progress: Show bars on a terminal.
     """
     if champion is None:
-        return Verdict(passed=True, reason="there was no release before", users=0)
+        return Verdict(passed=True, reason="there is no release to compare with", users=0)
     if not requests:
         return Verdict(passed=False, reason="there is no held-out request to compare on", users=0)
     challenging, defending = rec.answering(challenger.version), rec.answering(champion.version)

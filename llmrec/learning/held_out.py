@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llmrec.fitting import Fit, items_of
 from llmrec.records import History
 from llmrec.releases import Release
-from llmrec.retrieval.training import HELD_OUT_BELOW, held_out_key
+from llmrec.retrieval.training import HELD_OUT_BELOW, HELD_OUT_FROM, VALIDATION_USERS, held_out_key
 
 __all__ = ["held_out_histories"]
 
@@ -39,7 +39,7 @@ def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) ->
         champion: The release to beat.
         most: How many are wanted.
     """
-    found = list(_candidates(fit, snapshot, _LOOKED_AT * most))
+    found = list(_candidates(fit, snapshot, champion, _LOOKED_AT * most))
     trusted = [one for one in found if any(champion.may_know(event.sequence or 0) for event in one.events[:-1])]
     asked = trusted if len(trusted) >= _ENOUGH else found
     earlier = [one for history in asked for one in _earlier(fit, history, champion)]
@@ -55,15 +55,28 @@ def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) ->
 def _earlier(fit: Fit, history: History, champion: Release) -> Iterator[History]:
     """The same user's history before their newest events, as far as the champion cannot know what it ends with."""
     for fewer in range(1, _OF_ONE_USER):
-        events = history.events[:-fewer]
-        if fit.foretells(events) and not champion.may_know(events[-1].sequence or 0):
-            seen = history.seen - (items_of(history.events) - items_of(events))
-            yield History(history.user, events, seen, history.known - fewer)
+        events, later = history.events[:-fewer], items_of(history.events[-fewer:])
+        # Who takes the same again later, or rates it, says the answer to whoever learns from that.
+        if not fit.foretells(events) or events[-1].item_id in later or champion.may_know(events[-1].sequence or 0):
+            continue
+        seen = history.seen - (items_of(history.events) - items_of(events))
+        yield History(history.user, events, seen, history.known - fewer)
 
 
-def _candidates(fit: Fit, snapshot: int, most: int) -> Iterator[History]:
+def _candidates(fit: Fit, snapshot: int, champion: Release, most: int) -> Iterator[History]:
     keys = {held_out_key(user_id): user_id for user_id in fit.store.users_with_history(2)}
-    for key in sorted(key for key in keys if key < HELD_OUT_BELOW)[:most]:
+    for place, key in enumerate(sorted(key for key in keys if key < HELD_OUT_BELOW)[:most]):
         history = fit.foretelling(keys[key], snapshot)
-        if history is not None:
+        if history is not None and _is_unlearnt(history, place, champion):
             yield history
+
+
+def _is_unlearnt(history: History, place: int, champion: Release) -> bool:
+    """Whether the champion's encoder, which the training may go on from, has not learnt the answer.
+
+    It was made without it, or has held it out: of the first users in the order of their keys, where they had enough.
+    """
+    known = [event for event in history.events if champion.may_know(event.sequence or 0)]
+    if history.events[-1] not in known:
+        return True
+    return place < VALIDATION_USERS and sum(event.is_taking for event in known) >= HELD_OUT_FROM

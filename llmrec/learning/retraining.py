@@ -83,7 +83,7 @@ def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = Non
     if is_helper():
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
-    champion = _champion(rec)
+    live, champion = rec.releases.live(), _champion(rec)
     gate: list[History] = []
     verdicts: list[Verdict] = []
 
@@ -108,7 +108,7 @@ def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = Non
         k = rec.settings.retrieval.candidates
         asked = judge(gate, rec.answering(release.version)[0], k) if gate else []
         verdict = judge_release(rec, release, champion, asked, progress=bool(progress))
-        if verdict.passed and rec.store.alias("rank") != (champion.version if champion else rec.store.alias("rank")):
+        if verdict.passed and rec.releases.live() != live:
             verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
         report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
         report.parent.mkdir(exist_ok=True)

@@ -62,7 +62,7 @@ def transcripts(
         snapshot: The last event to learn from.
         longest: How many of a user's newest events are looked at.
         since: Only choices that arrived after this sequence.
-        hidden: Sequences of events that are not learnt from.
+        hidden: Sequences of events that are not learnt from: no history holds them either.
         scrub: What becomes of free text; None: it is left out.
     """
     answers = _answers(store, since, snapshot, hidden)
@@ -72,7 +72,7 @@ def transcripts(
         user = store.user(shown.user_id) or User(shown.user_id) if chosen else None
         if user is None or not user.teaches:
             continue
-        before = _history(store, user, shown, longest, scrub)
+        before = _history(store, user, shown, longest, hidden=hidden, scrub=scrub)
         last_word = {str(event.item_id): _is_choice(event) for event in answers.get(shown.recommendation_id, ())}
         for item_id in dict.fromkeys(str(event.item_id) for event in chosen if last_word[str(event.item_id)]):
             request = _request(shown, answers[shown.recommendation_id], item_id, before, items)
@@ -111,10 +111,12 @@ def _is_choice(event: Event) -> bool:
     return event.is_taking and not (event.kind == "rating" and (event.value or 0) < LIKED_FROM)
 
 
-def _history(store: Store, user: User, shown: Shown, longest: int, scrub: Scrub | None) -> History:
-    """What was known when the list was made."""
+def _history(
+    store: Store, user: User, shown: Shown, longest: int, *, hidden: frozenset[int], scrub: Scrub | None
+) -> History:
+    """What was known when the list was made, less what is hidden."""
     events = store.events(user.user_id, limit=longest, before=shown.last_sequence + 1, behaviour=True)
-    kept = tuple(teachable(events, scrub))
+    kept = tuple(teachable((event for event in events if event.sequence not in hidden), scrub))
     return History(
         teachable_user(user, scrub), kept, frozenset(event.item_id for event in kept if event.item_id), len(kept)
     )

@@ -39,6 +39,7 @@ __all__ = [
     "FULL_SOFTMAX",
     "HELD_OUT_BELOW",
     "HELD_OUT_FROM",
+    "VALIDATION_USERS",
     "EncoderTraining",
     "TrainingExamples",
     "TrainingOptions",
@@ -53,7 +54,8 @@ HELD_OUT_FROM = 3
 
 FULL_SOFTMAX = 50_000
 _SAMPLED = 8_192
-_VALIDATION_USERS = 2_000
+VALIDATION_USERS = 2_000
+"""So many are held out at most."""
 
 _logger = logging.getLogger(__name__)
 
@@ -380,7 +382,7 @@ class _Run:
 
 
 def validation_users(lengths: Iterable[int], user_ids: Sequence[str]) -> set[int]:
-    """Places of about half of the users with `HELD_OUT_FROM` events, `_VALIDATION_USERS` at most.
+    """Places of about half of the users with `HELD_OUT_FROM` events, `VALIDATION_USERS` at most.
 
     A hash of the id decides, so that a later fit asks the same ones: what it begins with has not learnt their answers.
 
@@ -393,7 +395,7 @@ def validation_users(lengths: Iterable[int], user_ids: Sequence[str]) -> set[int
         for place, (events, user_id) in enumerate(zip(lengths, user_ids, strict=True))
         if events >= HELD_OUT_FROM
     }
-    return {drawn[key] for key in sorted(key for key in drawn if key < HELD_OUT_BELOW)[:_VALIDATION_USERS]}
+    return {drawn[key] for key in sorted(key for key in drawn if key < HELD_OUT_BELOW)[:VALIDATION_USERS]}
 
 
 def held_out_key(user_id: str) -> str:

@@ -80,3 +80,27 @@ def test_of_few_users_more_than_one_event_is_asked_about_if_the_champion_cannot_
     # What comes later is not known when the earlier one is asked about.
     assert missed[1] not in of_user[1].seen
     assert missed[1] not in {event.item_id for event in of_user[1].events}
+
+
+def test_an_answer_that_is_taken_again_later_is_not_asked_about(courses: Recommender) -> None:
+    champion = champion_of(courses)
+    user = answers_of(courses, champion)[0].user_id
+    first, last = [f"s{step}" for step in range(10) if f"s{step}" not in courses.history(user).seen][:2]
+    # The rating tells whoever learns from it that the first was taken, and is learnt from.
+    courses.add_events([Event(user, first), Event(user, first, "rating", 5.0), Event(user, last)])
+    assert [answer.item_id for answer in answers_of(courses, champion) if answer.user_id == user] == [last]
+
+
+def test_what_the_encoder_to_go_on_from_has_learnt_is_not_asked_about(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of users with two events none is held out from an encoder.
+    courses.add_events([Event(f"short{number}", f"s{number % 10 + place}") for number in range(9) for place in (0, 1)])
+    short = {answer.user_id for answer in answers_of(courses, champion_of(courses, *range(1, 10_000)))}
+    assert any(user_id.startswith("short") for user_id in short)
+    champion = champion_of(courses)
+    asked = answers_of(courses, champion)
+    assert asked
+    assert not any(answer.user_id.startswith("short") for answer in asked)
+    monkeypatch.setattr(module, "VALIDATION_USERS", 3)
+    assert 0 < len(answers_of(courses, champion)) <= 3

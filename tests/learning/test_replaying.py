@@ -14,6 +14,7 @@ from llmrec.config import Settings
 from llmrec.errors import ConfigError, DataError
 from llmrec.learning import ReplayOptions, policies, policies_of, replay, replay_page, replay_table, training
 from llmrec.learning import replaying as module
+from llmrec.models import LanguageModel
 from llmrec.models.adapters import WEIGHTS
 from llmrec.models.lora import LoraLearner
 from llmrec.testing import OverlapLanguageModel, WordEncoder
@@ -200,3 +201,23 @@ def test_what_trains_the_language_model_needs_it(log: Recommender, tmp_path: Pat
     with pytest.raises(ConfigError, match="adapter-anew trains the language model") as refused:
         replay(log, tmp_path, ReplayOptions(policies=("frozen", "adapter-anew")))
     assert "--llm" in refused.value.hint
+
+
+def test_workspaces_that_share_a_model_do_not_share_their_adapters(log: Recommender, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    class Named(OverlapLanguageModel):
+        def adapted(self, name: str, directory: Path) -> LanguageModel:
+            names.append(name)
+            return self
+
+    settings = log.settings.model_copy(update={"ranking": log.settings.ranking.model_copy(update={"enabled": True})})
+    model = Named()
+    with (
+        Recommender.create(tmp_path / "own", settings, encoder=WordEncoder(), language_model=model) as own,
+        own.beside(tmp_path / "other", settings, create=True) as other,
+    ):
+        for rec in (own, other, own):
+            made = rec.releases.create({"adapter/weights": b""}, {"base_model": model.sha256})
+            rec._parts.adapted(made)
+    assert len(set(names)) == 3

@@ -518,7 +518,30 @@ def test_a_champion_that_knows_a_deleted_user_is_not_compared_with(courses: Reco
     run = retrain(courses, progress=False)
     assert run is not None
     assert run.promoted
-    assert "no release before" in run.reason
+    assert "no release to compare with" in run.reason
+    (passed,) = (one for one in courses.releases.log() if one.state == "passed")
+    assert passed.why == run.reason
+
+
+def test_what_went_live_meanwhile_stays_live_where_there_was_nothing_to_compare_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {**settings(Path("none")), "ranking": {"enabled": False}}
+    real = retraining.judge_release
+    with Recommender.create(tmp_path / "plain", wanted, encoder=WordEncoder()) as rec:
+        fill(rec)
+        other = rec.make_release("other", lambda _: None, progress=False).version
+
+        def meanwhile(*given: object, **options: bool) -> Verdict:
+            rec.releases.promote(other)
+            return real(*given, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(retraining, "judge_release", meanwhile)
+        run = retrain(rec, progress=False)
+        assert run is not None
+        assert not run.promoted
+        assert "meanwhile" in run.reason
+        assert rec.releases.live() == other
 
 
 def test_the_workspace_before_a_subcommand_is_the_one_that_is_meant(

@@ -198,3 +198,12 @@ def test_quotas_keep_the_newest_and_let_nobody_fill_the_set(shop: Recommender) -
     one_item = within(Quotas(per_user=50, per_item=0.01, least=1), requests)
     chosen = [ids(one)[one.taken or 0] for one in one_item]
     assert len(chosen) == len(set(chosen))
+
+
+def test_what_is_hidden_is_in_no_history_either(shop: Recommender) -> None:
+    withheld = shop.feedback(Event("ann", "pan", "view"))
+    chosen = answer(shop, shown(shop), 1)
+    (request,) = lists_of(shop, hidden=frozenset({withheld.sequence}))
+    assert ids(request)[request.taken or 0] == chosen
+    assert withheld not in request.before.events
+    assert withheld in lists_of(shop)[0].before.events

@@ -110,3 +110,10 @@ def test_promoting_what_does_not_exist_changes_nothing(releases: ReleaseStore) -
     live = releases.champion()
     assert live is not None
     assert live.version == "rank/0001"
+
+
+def test_a_release_may_know_what_came_before_it_but_for_what_was_withheld(releases: ReleaseStore) -> None:
+    made = releases.create({}, {"data": {"last_sequence": 9, "withheld": [2, 3, 9]}})
+    assert [sequence for sequence in range(1, 12) if made.may_know(sequence)] == [1, 4, 5, 6, 7, 8]
+    older = releases.create({}, {"data": {"last_sequence": 2}})
+    assert [sequence for sequence in range(1, 5) if older.may_know(sequence)] == [1, 2]
