@@ -31,6 +31,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 
 from llmrec.data import schema
@@ -107,7 +108,8 @@ staged_events = Table(
 Index(
     "ix_staged_events_given",
     staged_events.c.event_id,
-    sqlite_where=staged_events.c.given,
+    # As the question is written, or SQLite does not know that it is the same.
+    sqlite_where=staged_events.c.given == true(),
     postgresql_where=staged_events.c.given,
 )
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from llmrec.data import Counts, Store, engine, import_records, importer
+from llmrec.data.staging import CHECKS, staging
 from llmrec.errors import BusyError, ImportRefused, StoreError
 from llmrec.records import Event, Item, User
 from tests.data.worlds import COURSES, LEARNERS, at, click, stored_events
@@ -358,3 +359,15 @@ def test_an_event_keeps_what_it_answers(courses: Store) -> None:
     import_records(courses, events=[replace(click("ada", "maps"), recommendation_id="r7")])
     assert courses.events("ada")[0].recommendation_id == "r7"
     assert courses.events("ada")[0].timestamp == at(0) + timedelta(0)
+
+
+def test_no_check_of_an_import_reads_all_of_it_for_each_row(store: Store) -> None:
+    if store.engine.dialect.name != "sqlite":
+        pytest.skip("the plan is SQLite's")
+    with staging(store.engine) as connection:
+        for check in CHECKS:
+            asked = (
+                select(check.table.c.row).where(check.bad).compile(store.engine, compile_kwargs={"literal_binds": True})
+            )
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}")]
+            assert [step for step in plan if step.startswith("SCAN")] == [f"SCAN {check.table.name}"], asked
