@@ -117,7 +117,9 @@ class Parts:
             if self._intents is None:
                 examples = [one for path in words.files("intents.tsv") for one in read_examples(path)]
                 self._intents = IntentModel(examples, words.encoder)
-            return Understanding(words.vocabulary(catalogue.items, catalogue.version), self._intents)
+            intents = self._intents
+        # Without this lock: who holds that of words may wait for this one.
+        return Understanding(words.vocabulary(catalogue.items, catalogue.version), intents)
 
     def words(self) -> WordsKeeper:
         """Reads comments, and the names in them."""
@@ -132,6 +134,8 @@ class Parts:
     def forget_words(self, texts: Sequence[str] | None) -> None:
         """Let go of what deleted texts came to; None: of what all did."""
         with self._loading:
+            if self._words is not None:
+                self._words.forget_unread()
             if self._readings is not None:
                 self._readings.forget(texts)
 

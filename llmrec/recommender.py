@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import uuid
@@ -14,7 +15,7 @@ from typing import Any, Self
 from llmrec.answering import Answers
 from llmrec.chat import Chat, Understanding
 from llmrec.config import Settings, given_sections
-from llmrec.errors import DataError, LlmrecError
+from llmrec.errors import DataError, LlmrecError, ModelError, SourceError
 from llmrec.explaining import AnswererKeeper
 from llmrec.files import writing
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
@@ -34,6 +35,8 @@ __all__ = ["Recommender"]
 
 Context = Mapping[str, AttributeValue]
 SettingsLike = Settings | Mapping[str, Mapping[str, Any]] | None
+
+_logger = logging.getLogger(__name__)
 
 
 class Recommender(Keeping):
@@ -278,7 +281,7 @@ class Recommender(Keeping):
             previous = None if anew else self._serving.previous_encoder()
             release = fit.make(self.releases, self._parts.prompt(), previous, train, withhold)
             settle(release)
-            self.read_comments()
+            self._read_comments_if_possible()
             self.opinion("")  # what the release learnt of comments is then kept for other processes
             fit.tidy(trained=train is not None)
             return release
@@ -406,12 +409,20 @@ class Recommender(Keeping):
         Nothing is read where `[feedback] reading` is not "model".
 
         Raises:
-            ScoringError: The model failed.
+            SourceError: There is no such model.
+            ModelError: The model cannot be loaded, or failed.
         """
         if self.settings.feedback.reading != "model":
             return 0
         said = (event.text for event in self.store.events_by_user() if event.kind == "comment" and event.text)
         return self._parts.words().read(list(said))
+
+    def _read_comments_if_possible(self) -> None:
+        """Read comments after a fit, whose release is live by then and stays so whatever the model does."""
+        try:
+            self.read_comments()
+        except (ModelError, SourceError) as error:
+            _logger.warning("the language model did not read all comments, which the next fit will try: %s", error)
 
     def _forget_words(self, texts: Sequence[str] | None) -> None:
         super()._forget_words(texts)

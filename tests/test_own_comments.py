@@ -1,13 +1,18 @@
 """A workspace learns from its own rated comments how comments sound, and the language model may read them too."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llmrec import Event, Item, Recommender, User
-from llmrec.testing import OverlapLanguageModel, WordEncoder
+from llmrec.testing import FailingLanguageModel, OverlapLanguageModel, WordEncoder
 
+READS = {"feedback": {"burst_seconds": 0, "reading": "model"}}
 GOOD, BAD = ("a blip of a rake", "quite the blip", "blip blip"), ("a snorf of a rake", "such a snorf", "snorf snorf")
 
 
@@ -90,3 +95,77 @@ def test_the_language_model_reads_comments_beside_the_requests(tmp_path: Path) -
         assert "ann" not in kept
         rec.take_back("ann", ["c2"])
         assert rec.read_comments() == 0
+
+
+class StumblingLanguageModel(OverlapLanguageModel):
+    """Breaks on one word, as no model should."""
+
+    def score(self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        if any("zanzibar" in self.text(suffix) for suffix in suffixes):
+            raise RuntimeError("broken")
+        return super().score(prefix, suffixes)
+
+
+def stocked(path: Path, model: OverlapLanguageModel | None, **settings: dict[str, object]) -> Recommender:
+    rec = Recommender.create(path, READS | settings, encoder=WordEncoder(), language_model=model)
+    rec.add_items(Item(f"i{number}", f"Rake {number}") for number in range(4))
+    return rec
+
+
+def test_a_comment_that_breaks_the_model_keeps_no_other_from_being_read(tmp_path: Path) -> None:
+    with stocked(tmp_path / "shop", StumblingLanguageModel()) as rec:
+        rec.fit()
+        rec.share()
+        rec.opinion("zanzibar rakes")
+        rec.opinion("fine rakes")
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not _read(rec, "fine rakes"):
+            time.sleep(0.05)
+        assert _read(rec, "fine rakes")
+
+
+def _read(rec: Recommender, text: str) -> bool:
+    return rec._parts.words()._readings().known(text) is not None  # type: ignore[misc]
+
+
+def test_the_thread_that_reads_ends_with_the_recommender(tmp_path: Path) -> None:
+    with stocked(tmp_path / "shop", OverlapLanguageModel()) as rec:
+        rec.share()
+        (thread,) = (one for one in threading.enumerate() if one.name == "comments")
+        for number in range(1_200):  # more than can wait
+            rec._parts.words()._added(rec._parts._readings_of_comments(), f"rake {number}")
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_model_that_fails_leaves_a_fit_whole(tmp_path: Path) -> None:
+    with stocked(tmp_path / "shop", FailingLanguageModel()) as rec:
+        rec.feedback(Event("ann", "i1", "comment", text="fine rakes"))
+        release = rec.fit()
+        assert rec.recommend("ann").release == release.version
+        assert not list(rec.workspace.training.glob("*"))
+
+
+def test_without_a_language_model_comments_are_read_by_the_sentences_alone(tmp_path: Path) -> None:
+    nowhere = {"models": {"language_model": str(tmp_path / "nowhere")}, "ranking": {"enabled": False}}
+    with stocked(tmp_path / "shop", None, **nowhere) as rec:  # type: ignore[arg-type]
+        rec.fit()
+        rec.feedback(Event("ann", "i1", "comment", text="much too slow"))
+        assert rec.recommend("ann").items
+        assert rec.opinion("I love it").sentiment > rec.opinion("I hate it").sentiment
+
+
+def test_a_turn_and_a_comment_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
+    with stocked(tmp_path / "shop", OverlapLanguageModel()) as rec:
+        catalogue, parts, found = rec.catalogue(), rec._parts, list[object]()
+        parts._intents = object()  # type: ignore[assignment]  # none is asked for here, and learning them takes long
+        turn = threading.Thread(target=lambda: found.append(parts.understanding(catalogue)), daemon=True)
+        other = threading.Thread(target=lambda: found.append(parts.text_encoder()), daemon=True)
+        with parts.words()._lock:  # as while a comment is read
+            turn.start()
+            time.sleep(0.5)
+            other.start()
+            other.join(5)
+            assert not other.is_alive()  # what is shared by all is not held meanwhile
+        turn.join(20)
+        assert len(found) == 2

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llmrec.errors import ScoringError
+from llmrec.errors import ModelError, ScoringError, SourceError
 from llmrec.models import Encoder
 from llmrec.records import Item
 from llmrec.words.opinions import Opinion, OpinionReader, Rated, SentimentModel, read_sentences
@@ -72,6 +72,7 @@ class WordsKeeper:
         self._readers: dict[str, OpinionReader] = {}
         self._calibration: Calibration | None = None
         self._unread: queue.Queue[str | None] = queue.Queue(_MOST_UNREAD)
+        self._ended = threading.Event()
 
     def files(self, name: str) -> list[Path]:
         """The files of that name, the shipped one first."""
@@ -101,19 +102,23 @@ class WordsKeeper:
             text: The comment.
             own: The workspace's comments that are learnt from beside the labelled sentences.
         """
+        # Before the lock: it may load the language model, under the lock of who lent it.
+        readings = self._asked()
         with self._lock:
             vocabulary, name = self.vocabulary(items, version), own.version if own else ""
+            added = self._added(readings, text) if readings else 0.0
             if name not in self._readers:
-                self._readers[name] = OpinionReader(vocabulary, self._sentiment(own), self._added)
+                self._readers[name] = OpinionReader(vocabulary, self._sentiment(own))
                 for old in [one for one in self._readers if one][:-_MODELS]:
                     del self._readers[old]
-            return self._readers[name].read(text)
+            return self._readers[name].read(text, added)
 
     def read(self, texts: Sequence[str]) -> int:
         """Let the language model read comments, where it is to; how many it had not read before.
 
         Raises:
-            ScoringError: The model failed.
+            SourceError: There is no such model.
+            ModelError: It cannot be loaded, or failed.
         """
         if self._readings is None:
             return 0
@@ -123,34 +128,53 @@ class WordsKeeper:
 
     def read_unread(self) -> None:
         """Let the language model read what lists met unread, as it comes, until `end`; for a thread beside requests."""
-        while (text := self._unread.get()) is not None:
+        while (text := self._unread.get()) is not None and not self._ended.is_set():
             try:
                 self.read([text])
-            except ScoringError as error:
-                _log.warning("the language model did not read a comment: %s", error)
+            except ModelError as error:
+                _log.warning("the language model did not read a comment, which the next fit will try: %s", error)
+            except Exception:  # noqa: BLE001 - one comment that cannot be read keeps no other from being read
+                _log.exception("the language model did not read a comment, which the next fit will try")
 
     def end(self) -> None:
-        """Let the thread that reads end."""
+        """Let the thread that reads end; the next fit reads what still waits."""
+        self._ended.set()
+        self.forget_unread()
         with suppress(queue.Full):
             self._unread.put_nowait(None)
 
-    def _added(self, text: str) -> float:
+    def forget_unread(self) -> None:
+        """Let go of the comments that wait for the language model: some may have been deleted."""
+        with suppress(queue.Empty):
+            while True:
+                self._unread.get_nowait()
+
+    def _asked(self) -> Readings | None:
+        """What the language model made of comments; None where it is not to read them, or is not at hand."""
+        try:
+            return self._readings() if self._readings else None
+        except ScoringError as error:  # it is busy: the next comment asks again
+            _log.warning("a comment is read without the language model: %s", error)
+        except (ModelError, SourceError) as error:
+            self._readings = None  # no request is to try and load it again
+            _log.error("until the next start comments are read without the language model: %s", error)
+        return None
+
+    def _added(self, readings: Readings, text: str) -> float:
         """What the language model's reading adds, where it has read the comment."""
-        if self._readings is None:
-            return 0.0
-        told = self._readings().known(text)
+        told = readings.known(text)
         if told is None:
-            with suppress(queue.Full):
-                self._unread.put_nowait(text)
+            if text.strip() and not self._ended.is_set():
+                with suppress(queue.Full):
+                    self._unread.put_nowait(text)
             return 0.0
         if self._calibration is None:
-            self._calibration = self._calibrated()
+            self._calibration = self._calibrated(readings)
         return self._calibration.added(told) if self._calibration else 0.0
 
-    def _calibrated(self) -> Calibration | None:
+    def _calibrated(self, readings: Readings) -> Calibration | None:
         """How the model's log-odds count; None while it has not read all labelled sentences."""
-        assert self._readings is not None
-        readings, sentences = self._readings(), self._sentences
+        sentences = self._sentences
         told = [readings.known(sentence) for sentence, _ in sentences]
         log_odds = [one for one in told if one is not None]
         if len(log_odds) < len(sentences):

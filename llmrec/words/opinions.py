@@ -7,7 +7,7 @@ may be for one and against another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -87,20 +87,16 @@ class OpinionReader:
     Args:
         vocabulary: The names of the catalogue.
         model: How much a clause is for or against.
-        added: What the language model's reading of a whole comment adds to its sentiment; None: nothing.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, model: SentimentModel, added: Callable[[str], float] | None = None
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, model: SentimentModel) -> None:
         self._vocabulary = vocabulary
         self._model = model
-        self._added = added
         self._remembered = lru_cache(_REMEMBERED)(self._read)
 
-    def read(self, text: str) -> Opinion:
-        """What a comment says."""
-        return self._remembered(text, self._added(text) if self._added else 0.0)
+    def read(self, text: str, added: float = 0.0) -> Opinion:
+        """What a comment says; `added` is what the language model's reading adds to its sentiment."""
+        return self._remembered(text, added)
 
     def _read(self, text: str, added: float) -> Opinion:
         mentions = self._vocabulary.read(text[:_LONGEST], slips=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from llmrec.records import Event
 
@@ -10,6 +10,8 @@ __all__ = ["rated_comments"]
 
 _MOST = 2_000
 """Of more the newest are learnt from."""
+_OF_ONE = 50
+"""Of one writer: nobody alone says how comments sound to all."""
 _LIKINGS = {"like": 1.0, "dislike": -1.0, "hide": -1.0}
 
 _Stars = tuple[int, float]
@@ -32,16 +34,21 @@ def rated_comments(by_user: Iterable[Sequence[Event]]) -> list[tuple[int, float]
         stars = {event.item_id: event.value for event in events if event.kind == "rating" and event.value is not None}
         given += stars.values()
         likings = _likings(events)
-        for event in events:
-            if not event.text or not event.item_id or event.sequence is None or event.kind not in ("comment", "rating"):
-                continue
+        for event in [one for one in events if _is_told(one, {*stars, *likings})][-_OF_ONE:]:
             value = event.value if event.value is not None else stars.get(event.item_id)
             if value is not None:
-                starred.append((event.sequence, value))
+                starred.append((event.sequence or 0, value))
                 given.append(value)
-            elif event.item_id in likings:
-                liked.append((event.sequence, likings[event.item_id]))
+            else:
+                liked.append((event.sequence or 0, likings[event.item_id]))
     return sorted([*_from_the_middle(starred, given), *liked])[-_MOST:]
+
+
+def _is_told(event: Event, judged: Collection[str | None]) -> bool:
+    """Whether it is a comment of which it is known what its writer thought of the item."""
+    if not event.text or not event.item_id or event.sequence is None or event.kind not in ("comment", "rating"):
+        return False
+    return event.value is not None or event.item_id in judged
 
 
 def _likings(events: Sequence[Event]) -> dict[str | None, float]:

@@ -80,6 +80,8 @@ def _slope(read: Floats, left: Floats) -> float:
 class Readings:
     """What the model made of comments, by their hashes, in a file of the workspace; safe to share between threads.
 
+    What another process adds to the file or deletes from it holds here too.
+
     Args:
         ask: Gives the log-odds of texts.
         path: Of the file; its name holds the model and the prompt.
@@ -89,11 +91,13 @@ class Readings:
         self._ask = ask
         self._path = path
         self._lock = threading.Lock()
-        self._known = _read(path)
+        self._known: dict[str, float] = {}
+        self._seen: tuple[int, int] | None = None
+        self._forgotten = 0
 
     def known(self, text: str) -> float | None:
         """The log-odds of a text that was read before; None: it was not."""
-        return self._known.get(_digest(text))
+        return self._current().get(_digest(text))
 
     def read(self, texts: Sequence[str]) -> int:
         """Let the model read those that it has not read before, and keep what it says; how many there were.
@@ -103,25 +107,38 @@ class Readings:
         """
         new = [text for text in dict.fromkeys(texts) if self.known(text) is None]
         for start in range(0, len(new), _AT_ONCE):
-            some = new[start : start + _AT_ONCE]
+            some, forgotten = new[start : start + _AT_ONCE], self._forgotten
             told = self._ask(some)
             with self._lock:
-                kept = {**self._known, **{_digest(one): float(value) for one, value in zip(some, told, strict=True)}}
-                self._known = dict(list(kept.items())[-_MOST:])
-                self._write()
+                if forgotten == self._forgotten:  # else one of them may have been deleted while the model read
+                    self._add({_digest(one): float(value) for one, value in zip(some, told, strict=True)})
         return len(new)
+
+    def _add(self, told: Mapping[str, float]) -> None:
+        self._write(dict(list({**self._current(), **told}.items())[-_MOST:]))
+
+    def _current(self) -> dict[str, float]:
+        """What the file holds now; where it cannot be written, what was read here."""
+        seen = _stamp(self._path)
+        if seen != self._seen:
+            self._known, self._seen = _read(self._path), seen
+        return self._known
 
     def forget(self, texts: Sequence[str] | None = None) -> None:
         """Let go of what was read of some texts, or of all: of words that were deleted not even a number stays."""
         with self._lock:
-            self._known = {} if texts is None else _without(self._known, texts)
+            self._forgotten += 1
+            left = {} if texts is None else _without(self._current(), texts)
             if self._path.exists():
-                self._write()
+                self._write(left)
+            self._known = left
 
-    def _write(self) -> None:
+    def _write(self, known: dict[str, float]) -> None:
+        self._known = known
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self._path, json.dumps(self._known).encode())
+            replace_file(self._path, json.dumps(known).encode())
+            self._seen = _stamp(self._path)
         except OSError as error:
             _log.warning("what the language model made of comments is not kept: %s", error)
 
@@ -140,6 +157,15 @@ def forget_readings(directory: Path, texts: Sequence[str]) -> None:
 def _without(known: Mapping[str, float], texts: Sequence[str]) -> dict[str, float]:
     gone = {_digest(text) for text in texts}
     return {one: told for one, told in known.items() if one not in gone}
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What tells a version of a file from others; every one is a new file."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_mtime_ns
 
 
 def _read(path: Path) -> dict[str, float]:

@@ -85,6 +85,13 @@ def test_when_nothing_mattered_it_says_so() -> None:
     assert "does not rest on any single thing" in words(0.001, -0.001)
 
 
+def test_where_something_spoke_against_it_alone_that_is_not_called_nothing() -> None:
+    text = words(0.001, -0.9)
+    assert "hardly changes" not in text
+    assert "nothing you did lifts its score" in text
+    assert "its score would be 0.90 higher" in text
+
+
 def test_a_user_of_whom_nothing_is_known_is_told_so() -> None:
     text = words(0.0, 0.0, path="popularity", known=0, popular=1.0)
     assert "without a history: it is popular" in text

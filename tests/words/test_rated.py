@@ -42,3 +42,10 @@ def test_others_stars_say_nothing_of_a_comment() -> None:
 
 def test_stars_that_are_all_the_same_tell_nothing() -> None:
     assert rated_comments([stored(Event("a", "x", "rating", value=4, text="fine"))]) == []
+
+
+def test_of_one_writer_only_the_newest_count_so_that_nobody_decides_for_all() -> None:
+    many = stored(*(Event("a", f"i{number}", "rating", value=1 + number % 5, text="odd") for number in range(80)))
+    other = [Event("b", "x", "rating", value=5, text="fine", sequence=90)]
+    told = [sequence for sequence, _ in rated_comments([many, other])]
+    assert told == [*range(31, 81), 90]

@@ -41,6 +41,39 @@ def test_of_a_comment_nothing_but_a_digest_and_a_number_is_kept_and_neither_afte
     assert readings.known("fine") == 4.0
 
 
+def test_what_one_process_reads_or_deletes_holds_in_another(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    one, other = Readings(Asked(), path), Readings(Asked(), path)
+    one.read(["fine", "zanzibar"])
+    other.read(["good"])
+    assert one.known("good") == 4.0
+    assert other.known("zanzibar") == 8.0
+    forget_readings(tmp_path, ["zanzibar"])
+    one.read(["bad"])  # writes what it holds, in which the deleted words are no more
+    assert sorted(json.loads(path.read_text()).values()) == [3.0, 4.0, 4.0]
+
+
+def test_words_deleted_while_the_model_reads_them_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+
+    def asked(texts: Sequence[str]) -> list[float]:
+        readings.forget(["zanzibar"])
+        return [1.0] * len(texts)
+
+    readings = Readings(asked, path)
+    readings.read(["zanzibar"])
+    assert readings.known("zanzibar") is None
+    assert not path.exists()
+
+
+def test_where_nothing_can_be_written_a_comment_is_still_read_once(tmp_path: Path) -> None:
+    (tmp_path / "comments").write_text("a file where the directory should be")
+    asked = Asked()
+    readings = Readings(asked, tmp_path / "comments" / "m.json")
+    assert readings.read(["fine"]) == 1
+    assert readings.read(["fine"]) == 0
+
+
 def test_a_damaged_file_is_read_anew(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_bytes(b"\x00[")
     assert Readings(Asked(), tmp_path / "m.json").read(["fine"]) == 1

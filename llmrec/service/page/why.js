@@ -90,7 +90,7 @@ async function explain(item) {
 async function showExplanation(body, told, signal) {
   const of = (kind) => told.evidence.filter((one) => one.kind === kind);
   const parts = of("part").map(({ text, strength }) => [partName(text), strength]);
-  const others = told.evidence.filter(({ kind }) => !["part", "event"].includes(kind));
+  const shared = of("attribute");
   const looks = el("div", { class: "looks" });
   body.append(
     el("p", { class: "reason" }, told.text),
@@ -99,7 +99,7 @@ async function showExplanation(body, told, signal) {
     ...chapter(
       "What it shares with that",
       "",
-      others.length ? el("ul", { class: "chips" }, others.map(sharedChip)) : null,
+      shared.length ? el("ul", { class: "chips" }, shared.map(sharedChip)) : null,
     ),
     looks,
   );
