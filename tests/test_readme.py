@@ -23,7 +23,9 @@ def test_the_python_of_the_readme_runs(
     exec(first, names)  # noqa: S102 - the README is ours
     out = capsys.readouterr().out
     assert "Frying pan" in out
-    assert "because you bought Leaf rake" in out or "does not rest on" in out
+    assert any(
+        words in out for words in ("because you bought Leaf rake", "does not rest on", "although nothing you did")
+    )
     exec(more, names)  # noqa: S102
     rec = names["rec"]
     assert {item.item_id for item in rec.items()} == {"rake", "pan", "hose", "pot"}  # type: ignore[attr-defined]

@@ -47,8 +47,9 @@ def gather(
     facts = facts_of(item.title, counterfactuals, named)
     told = {one.item_id for one in facts.causes if one.item_id}
     causes = [items[item_id] for item_id in sorted(told)]
-    # What lowers it most is what would lift it, had it not happened.
-    changes = [replace(one, kind="change", strength=-one.strength) for one in facts.against[:1]]
+    # What lowers it most is what would lift it, had it not happened. Without the only event the score is a newcomer's.
+    against = facts.against[:1] if len(events) > 1 else ()
+    changes = [replace(one, kind="change", strength=-one.strength) for one in against]
     shared = [Evidence("attribute", float(count), None, text) for text, count in _shared_attributes(item, causes)]
     by_strength = [sorted(group, key=lambda one: -abs(one.strength)) for group in (counterfactuals, shares, shared)]
     return (*(evidence for group in by_strength for evidence in group), *changes)

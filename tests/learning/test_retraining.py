@@ -197,9 +197,9 @@ def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender
     assert not list(courses.workspace.training.glob("*.safetensors"))
     courses.releases.rollback()
     again = courses.recommend("u1", filter_seen=False)
-    assert [(one.item.item_id, one.score) for one in again.items] == [
-        (one.item.item_id, one.score) for one in before.items
-    ]
+    assert [one.item.item_id for one in again.items] == [one.item.item_id for one in before.items]
+    # What was read before goes with each adapter that is loaded, and reading on rounds otherwise.
+    assert [one.score for one in again.items] == pytest.approx([one.score for one in before.items], abs=1e-5)
     # Opened anew, the release gives the same scores.
     with Recommender.open(courses.workspace.root, encoder=WordEncoder()) as rec:
         rec.releases.promote(release.version)
@@ -361,6 +361,8 @@ def test_a_running_recommender_stays_on_the_old_release_where_the_new_one_cannot
     old = courses.fit().version
     assert courses.recommend("u1").release == old
     new = courses.fit()
+    courses.releases.promote(old)  # as if the new one was never loaded here
+    assert courses.recommend("u1").release == old
     path = new.directory / "encoder.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
