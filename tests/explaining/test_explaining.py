@@ -174,3 +174,8 @@ def test_nobody_is_told_that_their_past_counted(shop: Recommender) -> None:
     text = shop.explain("nobody", "pan").text
     assert "without a history" in text
     assert "what you took before" not in text
+
+
+def test_nothing_is_said_of_a_score_without_the_only_event() -> None:
+    alone = gather(ITEMS["rake"], events=[Event("u", "pan", "purchase")], drops=[-0.9], parts={}, items=ITEMS, named=3)
+    assert [one.kind for one in alone] == ["event"]
