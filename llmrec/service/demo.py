@@ -29,7 +29,7 @@ _COMPARED = 50
 _SETTINGS = {
     "encoder": {"epochs": 12},
     "ranking": {"attributes": 0},
-    "learning": {"most_lists": 200, "last_layers": 6, "validation_lists": 24, "gate_users": 80},
+    "learning": {"most_lists": 200, "last_layers": 6, "validation_lists": 24, "gate_users": 40},
 }
 
 
