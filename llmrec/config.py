@@ -190,6 +190,8 @@ class LearningSettings(_Section):
     """What it costs, a nat for a nat, that lists are seen otherwise than at the beginning; it keeps what was known."""
     lists_per_user: Positive = 10
     """Of how many of a user's last events the lists are learnt from, at most half of what they took."""
+    crossfit_epochs: Annotated[int, Field(ge=0)] = 0
+    """How long the encoder is trained that proposes these lists and never answers; 0: as long as the one that does."""
     others: Positive = 7
     """Items on such a list beside the one that was taken."""
     most_lists: Positive = 20_000
@@ -200,7 +202,7 @@ class LearningSettings(_Section):
     """An item may come onto so many times as many lists as before, or as users took it who can be trusted."""
     latency_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     """The new release may take so many times as long for a list."""
-    newcomer_quota: Weight = 3.0
+    newcomer_quota: Weight = 1.5
     """Of an item, what new accounts take is learnt so many times as often as older ones make expect; 0: no limit."""
     user_quota: Positive = 50
     """Of the lists that were shown to a user, so many choices are learnt from at most, the newest ones."""

@@ -7,6 +7,7 @@ goes on at the next fit from its checkpoint.
 from __future__ import annotations
 
 import json
+import logging
 import random
 import shutil
 from collections import Counter
@@ -50,6 +51,8 @@ from llmrec.retrieval.evidence import FEATURES
 from llmrec.words import rated_comments
 
 __all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of", "last_learning"]
+
+_logger = logging.getLogger(__name__)
 
 _HELD_OUT_USERS = 1_000
 _FEW_NEW_EVENTS = 0.05
@@ -106,6 +109,8 @@ class Fit:
         checkpoint: File that an interrupted training goes on from.
         progress: Show bars.
         hidden: Sequences of events that this fit may not know of.
+        encoder: Taken as it is instead of training one; what it was trained on holds nothing that is hidden, and no
+            newest event of the users that a training would hold out.
     """
 
     store: Store
@@ -116,6 +121,7 @@ class Fit:
     checkpoint: Path
     progress: bool
     hidden: frozenset[int] = frozenset()
+    encoder: FittedEncoder | None = None
 
     def make(
         self,
@@ -228,10 +234,8 @@ class Fit:
 
     def _events(self, snapshot: int) -> Iterator[list[Event]]:
         """What each user who may be learnt from did and said, up to the snapshot."""
-        silent = {user.user_id for user in self.store.users() if not user.teaches}
-        for user_id, events in groupby(self.store.events_by_user(), key=attrgetter("user_id")):
-            if user_id not in silent:
-                yield [one for one in events if self._may_know(one) and (one.sequence or 0) <= snapshot]
+        for _, events in groupby(self.store.events_to_learn_from(), key=attrgetter("user_id")):
+            yield [one for one in events if self._may_know(one) and (one.sequence or 0) <= snapshot]
 
     def _popularity(self, behaviour: Sequence[Sequence[Event]]) -> Popularity:
         attributes = {user.user_id: user.attributes for user in self.store.users() if user.attributes}
@@ -243,7 +247,11 @@ class Fit:
         # What is learnt from is one event after another.
         steps = sum(len(events) - 1 for events in behaviour)
         if wanted.network == "none" or steps < max(wanted.minimum_events, 1):
+            if self.settings.ranking.evidence:
+                _logger.warning("without a sequence encoder nothing is counted, so [ranking] evidence has none to tell")
             return None
+        if self.encoder is not None:
+            return EncoderFit.of(self.encoder, behaviour)
         return fit_encoder(
             behaviour,
             self.catalogue,
@@ -313,9 +321,15 @@ class Fit:
         return in_catalogue and event.sequence not in self.hidden
 
     def _manifest(self, prompt: str, snapshot: int, fitted: FittedRetriever, trained: TrainedRanker) -> dict[str, Any]:
-        model, training = self.ranker.model if self.ranker else None, fitted.trained and fitted.trained.training
-        sections = {"retrieval", "encoder", "ranking", "fit"} | ({"learning"} if trained.parts else set())
-        found = {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch} if training else {}
+        model = self.ranker.model if self.ranker else None
+        training = fitted.trained.training if fitted.trained else None
+        # Of learning where it made something: an adapter, or what was withheld.
+        learning = {"learning"} if trained.parts or self.hidden else set()
+        sections = {"retrieval", "encoder", "ranking", "fit"} | learning
+        # An encoder that was taken as it is had no epoch here.
+        found = {}
+        if training and training.epoch:
+            found = {"validation_ndcg@10": training.best_ndcg, "epochs": training.epoch}
         return {
             "base_model": model.sha256 if model else None,
             "base_model_name": model.name if model else None,

@@ -26,7 +26,7 @@ from llmrec.ranking import FusedRanker, PromptLibrary
 from llmrec.records import AttributeValue, Event, Explanation, History, Item, RankedList, Recommendation
 from llmrec.releases import Release
 from llmrec.requests import Request, candidates_of, events_of, how_many, item_ids_of, situation, user_id_of
-from llmrec.retrieval import Catalogue, Retriever
+from llmrec.retrieval import Catalogue, FittedEncoder, Retriever
 from llmrec.serving import Serving
 from llmrec.words import Opinion
 from llmrec.workspace import Workspace
@@ -248,6 +248,7 @@ class Recommender(Keeping):
         train: Callable[[Fit, FittedRetriever, int], TrainedRanker] | None = None,
         *,
         withhold: Callable[[Fit, int], frozenset[int]] | None = None,
+        encoder: FittedEncoder | None = None,
         anew: bool = False,
         progress: bool | None = None,
     ) -> Release:
@@ -259,6 +260,7 @@ class Recommender(Keeping):
                 run goes on from is kept.
             train: Trains an adapter over the retriever, from events up to a sequence; None: none.
             withhold: Says which events up to a sequence nothing of the release may know of; None: none.
+            encoder: Taken as it is instead of training one, as `Fit.encoder` says.
             anew: Train the encoder from nothing, not from the live release's.
             progress: Show bars; None: when standard error is a terminal.
 
@@ -277,6 +279,7 @@ class Recommender(Keeping):
                 ranker=self._parts.ranker() if self.settings.ranking.enabled else None,
                 checkpoint=self.workspace.training / "encoder.safetensors",
                 progress=bars,
+                encoder=encoder,
             )
             previous = None if anew else self._serving.previous_encoder()
             release = fit.make(self.releases, self._parts.prompt(), previous, train, withhold)

@@ -32,7 +32,7 @@ from llmrec.ranking import PromptLibrary, Ranker, fit_fusion
 from llmrec.ranking.fusion import JudgedList
 from llmrec.records import Candidate, History
 from llmrec.service.evaluating import kept_directory
-from llmrec.service.full_stage import FullStage, _make_release, _sampled, _workspace
+from llmrec.service.full_stage import FullStage, held_out_workspace, make_measured_release, sampled
 
 Scores = NDArray[np.float64]
 HISTORY_TOKENS = 192
@@ -144,10 +144,10 @@ def main() -> None:
     data = data_from_files("MovieLens-100K", folder, folder, folder).by_id()
     release = Path(__file__).parents[1] / "adapters" / "ml-100k"
     stage = FullStage(Settings.load(Path("none"), {"ranking": {"attributes": 0}}), kept_directory(), release)
-    split = _sampled(leave_one_out(data.interactions), options.users)
-    with _workspace(data, split, stage) as rec:
+    split = sampled(leave_one_out(data.interactions), options.users)
+    with held_out_workspace(data, split, stage) as rec:
         if rec.releases.champion() is None:
-            _make_release(rec, stage)
+            make_measured_release(rec, stage)
         users = {user.user_id: user for user in data.users}
         histories = list(histories_of(split.requests, split.interactions, users, longest=500))
         targets = [data.interactions.item_ids[row] for row in split.targets.rows]

@@ -22,7 +22,7 @@ from llmrec.data.forgetting import forget, last_forgotten, take_back
 from llmrec.data.items_version import read_items_version
 from llmrec.data.lookup import Lookup
 from llmrec.data.migrations import upgrade
-from llmrec.data.release_log import ReleaseLog, ReleaseState, write_deed
+from llmrec.data.release_log import EVERY, ReleaseLog, ReleaseState, write_deed
 from llmrec.data.schema import aliases, events, items, users
 from llmrec.data.shown import ShownLists
 from llmrec.data.turns import Turns
@@ -174,6 +174,11 @@ class Store:
             yield from map(_event, page)
             page = self._rows(query.where(_after(page[-1])))
 
+    def events_to_learn_from(self) -> Iterator[Event]:
+        """As `events_by_user`, without those of users who keep out of learning."""
+        silent = {user.user_id for user in self.users() if not user.teaches}
+        return (event for event in self.events_by_user() if event.user_id not in silent)
+
     def seen(self, user_id: str) -> frozenset[str]:
         """Ids of the items the user has done anything with; being shown one does not count."""
         if not user_id.isprintable():
@@ -295,25 +300,41 @@ class Store:
         rows = self._rows(select(aliases.c.previous).where(aliases.c.task == task))
         return rows[0][0] if rows else None
 
-    def set_alias(self, task: str, release: str, *, state: ReleaseState = "promoted", why: str = "") -> None:
+    def set_alias(
+        self,
+        task: str,
+        release: str,
+        *,
+        expected: str | None = EVERY,
+        state: ReleaseState = "promoted",
+        why: str = "",
+    ) -> bool:
         """Point a task at a release, and remember the one before; setting the same one again changes nothing.
 
         Args:
             task: Which.
             release: Its version.
+            expected: What it must point at now, None for nothing, `EVERY` for whatever; looked at in the same
+                transaction.
             state: What the log calls that, in the same transaction.
             why: What it says of the reason.
+
+        Returns:
+            Whether it points there now; False, and nothing has changed, where it did not point at what was expected.
         """
         with writing(self.engine) as connection:
             before = connection.scalar(select(aliases.c.release).where(aliases.c.task == task))
+            if expected not in (EVERY, before):
+                return False
             if before == release:
-                return
+                return True
             if before is None:
                 connection.execute(aliases.insert().values(task=task, release=release))
             else:
                 moved = update(aliases).where(aliases.c.task == task)
                 connection.execute(moved.values(previous=before, release=release))
             write_deed(connection, task, release, state, why)
+        return True
 
     # --- how
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,9 +15,10 @@ import numpy as np
 from llmrec.errors import DataError, ModelError, ReleaseError
 from llmrec.evaluation.uncertainty import Comparison, paired
 from llmrec.explaining import Answerer, Names
-from llmrec.files import replace_file, writing
+from llmrec.files import writing
 from llmrec.learning.answer_training import AnswerOptions, require_trl, train_answers
 from llmrec.learning.retraining import Retraining
+from llmrec.learning.settling import settle
 from llmrec.learning.thumbs import RatedAnswer, rated_answers, split
 from llmrec.learning.verdict import Verdict
 from llmrec.models import TransformersLM, resolve
@@ -63,16 +62,8 @@ def retrain_answers(rec: Recommender, *, progress: bool | None = None) -> Retrai
         champion, beaten = _champion(rec)
         release = _trained(rec, taught, began, champion, progress=bars)
         verdict = judge_answers(rec, rec.answers().answering(release), beaten, held)
-        if verdict.passed and rec.answers().releases.live() != before:
-            verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
-        report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
-        report.parent.mkdir(exist_ok=True)
-        replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
-        releases = rec.answers().releases
-        releases.note(release.version, "passed" if verdict.passed else "rejected", verdict.reason)
-        if verdict.passed:
-            releases.promote(release.version, "retrain")
-        else:
+        verdict = settle(rec.answers().releases, release, verdict, before, rec.workspace.reports)
+        if not verdict.passed:
             rec.answers().base.model.remove_adapter(release.version)
         return Retraining(release, verdict)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from llmrec.config import Settings
 from llmrec.fitting import Fit, FittedRetriever, items_of
 from llmrec.learning.scrubbing import Scrub, scrub_by
 from llmrec.learning.transcripts import teachable, teachable_user
@@ -58,8 +59,7 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     held = {one.before.user.user_id for one in served.requests if one.before.user}
     if served.trained is not None:
         held |= set(served.trained.held_out)
-    silent = {user.user_id for user in fit.store.users() if not user.teaches}
-    events = (one for one in fit.store.events_by_user() if one.user_id not in silent and _is_known(fit, one, snapshot))
+    events = (one for one in fit.store.events_to_learn_from() if _is_known(fit, one, snapshot))
     known = [list(of_user) for _, of_user in groupby(events, key=attrgetter("user_id"))]
     usable = [_without_newest(of_user) if of_user[0].user_id in held else of_user for of_user in known]
     firsts = [_first_held(of_user, lists_per_user) for of_user in usable]
@@ -67,7 +67,13 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     hidden = {one.sequence for of_user, first in zip(known, firsts, strict=True) for one in of_user[first:]}
     # Not warm: the live encoder has seen the answers.
     hidden_sequences = fit.hidden | {sequence for sequence in hidden if sequence is not None}
-    cross = replace(fit, hidden=hidden_sequences, checkpoint=crossfit_checkpoint(fit))
+    cross = replace(
+        fit,
+        settings=_crossfit_settings(fit.settings),
+        hidden=hidden_sequences,
+        checkpoint=crossfit_checkpoint(fit),
+        encoder=None,
+    )
     fitted = cross.retriever(snapshot, previous=None)
     ends = [
         (of_user, end)
@@ -98,6 +104,13 @@ def _deepest(ages: Sequence[int], most: int) -> int:
     """The age up to which there are at most so many, and one of each user at least."""
     counts = np.cumsum(np.bincount(np.asarray(ages, dtype=np.int64), minlength=1))
     return max(1, int(np.searchsorted(counts, most, side="right")))
+
+
+def _crossfit_settings(settings: Settings) -> Settings:
+    """The second encoder trains as long as the first, or as `[learning] crossfit_epochs` says."""
+    epochs = settings.learning.crossfit_epochs or settings.encoder.epochs
+    encoder = settings.encoder.model_copy(update={"epochs": epochs})
+    return settings.model_copy(update={"encoder": encoder})
 
 
 def crossfit_checkpoint(fit: Fit) -> Path:

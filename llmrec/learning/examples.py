@@ -119,8 +119,8 @@ def fingerprint_of(requests: Iterable[HeldOutRequest]) -> str:
     digest = hashlib.sha256()
     for one in requests:
         user = one.before.user.user_id if one.before.user else ""
-        ids = [candidate.item.item_id for candidate in one.candidates]
-        digest.update("\x1f".join([user, str(len(one.before.events)), str(one.taken), *ids]).encode())
+        listed = [f"{candidate.item.item_id}\x1e{candidate.behaviour}" for candidate in one.candidates]
+        digest.update("\x1f".join([user, str(len(one.before.events)), str(one.taken), *listed]).encode())
     return digest.hexdigest()
 
 

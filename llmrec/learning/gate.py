@@ -109,7 +109,7 @@ def judge_release(
     checks = (
         _quality(compared, len(requests)),
         _exposure(exposed),
-        _calibration(new, old, lists),
+        _calibration(new, old, requests[:lists]),
         _latency(requests[:_TIMED], challenging, defending, rec),
         _safety(challenging[1], defending[1]),
     )
@@ -159,8 +159,8 @@ def _exposure(exposed: Sequence[Exposed]) -> Check:
     return Check("exposure", False, said, {"items": [asdict(one) for one in exposed]})
 
 
-def _calibration(new: _Answers, old: _Answers, lists: int) -> Check:
-    (compared,) = paired(new.surprise[:lists, None], old.surprise[:lists, None])
+def _calibration(new: _Answers, old: _Answers, requests: Sequence[HeldOutRequest]) -> Check:
+    compared = _paired_by_user(new.surprise[: len(requests)], old.surprise[: len(requests)], requests)
     passed = (compared.low or 0.0) <= _LESS_SURE
     told = f"log score {compared.difference or 0.0:+.3f} nats [{compared.low or 0.0:+.3f}, {compared.high or 0.0:+.3f}]"
     said = "its chances are not clearly worse" if passed else "its chances are worse calibrated"
@@ -196,7 +196,7 @@ def _safety(challenging: FusedRanker, defending: FusedRanker) -> Check:
 
 
 def _earned(rec: Recommender, champion: Release, item_ids: Any) -> Any:
-    return earned_shares(rec.store.events_by_user(), champion, item_ids)
+    return earned_shares(rec.store.events_to_learn_from(), champion, item_ids)
 
 
 def _is_new(request: HeldOutRequest, champion: Release) -> bool:

@@ -54,7 +54,7 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path |
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
     lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
-    # What behaviour says of them is told by counts without the users' last events, these choices among them.
+    # What behaviour says of them is told by counts without the users' last events, recent choices among them.
     shown = [one.told(lists.retriever) for one in _from_transcripts(fit, snapshot, fitted)]
     taught = (*_newest(lists.requests, wanted.most_lists), *shown)
     hits = [request for request in fitted.requests if request.taken is not None]

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from llmrec.errors import ModelError, ReleaseError
-from llmrec.files import replace_file
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.gate import judge_release
 from llmrec.learning.held_out import held_out_histories
 from llmrec.learning.lessons import is_helper
 from llmrec.learning.ranker import assist, train_ranker
+from llmrec.learning.settling import settle
 from llmrec.learning.trust import crowded_out
 from llmrec.learning.verdict import Verdict
 from llmrec.ranking import judge
 from llmrec.recommender import Recommender
 from llmrec.records import History
 from llmrec.releases import Release
+from llmrec.retrieval import FittedEncoder
 
 __all__ = ["Retraining", "retrain"]
 
@@ -59,7 +60,9 @@ class Retraining:
         }
 
 
-def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = None) -> Retraining | None:
+def retrain(
+    rec: Recommender, *, anew: bool = False, encoder: FittedEncoder | None = None, progress: bool | None = None
+) -> Retraining | None:
     """Train an adapter on what users did, and make a release with it, which goes live if it is better.
 
     Where the language model is switched off the release is a retriever that was fitted again.
@@ -70,6 +73,7 @@ def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = Non
     Args:
         rec: The workspace.
         anew: Train the encoder from nothing, not from the live release's.
+        encoder: Taken as it is instead of training one, as `Fit.encoder` says.
         progress: Show bars; None: when standard error is a terminal.
 
     Returns:
@@ -90,36 +94,38 @@ def retrain(rec: Recommender, *, anew: bool = False, progress: bool | None = Non
     def withhold(fit: Fit, snapshot: int) -> frozenset[int]:
         if champion is None:
             return frozenset()
-        wanted = fit.settings.learning
-        known = (event for event in rec.store.events_by_user() if (event.sequence or 0) <= snapshot)
-        quota = wanted.newcomer_quota
-        crowd = crowded_out(known, champion, quota) if quota else frozenset[int]()
-        gate[:] = held_out_histories(replace(fit, hidden=crowd), snapshot, champion, wanted.gate_users)
+        crowd = _crowd(fit, snapshot, champion)
+        gate[:] = held_out_histories(replace(fit, hidden=crowd), snapshot, champion, fit.settings.learning.gate_users)
         return crowd | {history.events[-1].sequence or 0 for history in gate}
 
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
         if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
             return TrainedRanker(None)
-        evolving = champion is not None and fit.settings.learning.start == "champion"
-        start = champion.folder("adapter") if champion is not None and evolving else None
-        return train_ranker(fit, fitted, snapshot, start)
+        return train_ranker(fit, fitted, snapshot, _start(fit, champion))
 
-    def settle(release: Release) -> None:
+    def judged(release: Release) -> None:
         k = rec.settings.retrieval.candidates
         asked = judge(gate, rec.answering(release.version)[0], k) if gate else []
         verdict = judge_release(rec, release, champion, asked, progress=bool(progress))
-        if verdict.passed and rec.releases.live() != live:
-            verdict = replace(verdict, passed=False, reason=f"another release went live meanwhile; {verdict.reason}")
-        report = rec.workspace.reports / f"{release.version.replace('/', '-')}.json"
-        report.parent.mkdir(exist_ok=True)
-        replace_file(report, json.dumps(verdict.to_dict(), indent=2).encode())
-        rec.releases.note(release.version, "passed" if verdict.passed else "rejected", verdict.reason)
-        if verdict.passed:
-            rec.releases.promote(release.version, "retrain")
-        verdicts.append(verdict)
+        verdicts.append(settle(rec.releases, release, verdict, live, rec.workspace.reports))
 
-    release = rec.make_release("retrain", settle, train, withhold=withhold, anew=anew, progress=progress)
+    release = rec.make_release(
+        "retrain", judged, train, withhold=withhold, encoder=encoder, anew=anew, progress=progress
+    )
     return Retraining(release, verdicts[0])
+
+
+def _crowd(fit: Fit, snapshot: int, champion: Release) -> frozenset[int]:
+    """What is beyond the quota of accounts that were made since the champion."""
+    known = (event for event in fit.store.events_to_learn_from() if (event.sequence or 0) <= snapshot)
+    quota = fit.settings.learning.newcomer_quota
+    return crowded_out(known, champion, quota) if quota else frozenset()
+
+
+def _start(fit: Fit, champion: Release | None) -> Path | None:
+    """The adapter to go on from, where it is to evolve; None: the base."""
+    evolves = champion is not None and fit.settings.learning.start == "champion"
+    return champion.folder("adapter") if champion is not None and evolves else None
 
 
 def _champion(rec: Recommender) -> Release | None:

@@ -3,7 +3,8 @@
 An account is trusted with an item if the champion knew it already and it took some other items too: making accounts
 is cheap, keeping them busy from one release to the next is not. What an item has earned is the share of the trusted
 accounts that took it, each counted once. Of the events of all others on an item a release learns from so many at most
-as the trusted ones make expect; once the next release is made, an account that goes on is trusted as well.
+as the trusted ones make expect, those of the busiest accounts first; once the next release is made, an account that
+goes on is trusted as well. Who keeps out of learning has no say.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def earned_shares(events: Iterable[Event], champion: Release, item_ids: Collecti
     """The share of the trusted accounts that took each of some items, 0 where no account is trusted.
 
     Args:
-        events: All, user after user.
+        events: All that may be learnt from, user after user.
         champion: What was live before.
         item_ids: Which items.
     """
@@ -41,28 +42,30 @@ def earned_shares(events: Iterable[Event], champion: Release, item_ids: Collecti
 
 
 def crowded_out(events: Iterable[Event], champion: Release, times: float) -> frozenset[int]:
-    """Sequences of what is not learnt from yet: of an item the newest events beyond its quota.
+    """Sequences of what is not learnt from yet: of an item what is beyond its quota, from the idlest accounts.
 
     Trusted accounts are learnt from in full. Of all others' events an item has the share that it has of the trusted
     ones', so many times at most, or `_LEAST`. Where nobody is trusted there is no quota.
 
     Args:
-        events: All, user after user.
+        events: All that may be learnt from, user after user.
         champion: What was live before.
         times: So much more than expected is learnt from.
     """
-    trusted, others = Counter[str](), dict[str, list[int]]()
+    trusted, others = Counter[str](), dict[str, list[tuple[int, int]]]()
     for taken, is_known in _accounts(events, champion):
         earns = _trusted_with(taken) if is_known else frozenset()
         trusted.update(earns)
+        # Pushing an item alone is the cheapest: whoever took much else comes before that.
+        idle = -len({event.item_id for event in taken})
         for event in taken:
             if event.item_id not in earns:
-                others.setdefault(str(event.item_id), []).append(event.sequence or 0)
+                others.setdefault(str(event.item_id), []).append((idle, event.sequence or 0))
     if not trusted:
         return frozenset()
     each = times * sum(map(len, others.values())) / trusted.total()
     beyond = (sorted(kept)[max(_LEAST, int(each * trusted[item_id])) :] for item_id, kept in others.items())
-    return frozenset(sequence for sequences in beyond for sequence in sequences)
+    return frozenset(sequence for kept in beyond for _, sequence in kept)
 
 
 def _accounts(events: Iterable[Event], champion: Release) -> Iterator[tuple[list[Event], bool]]:

@@ -49,7 +49,7 @@ def _behind(model: Any, prompt: Sequence[int], written: Sequence[tuple[int, ...]
     read = model(input_ids=asked, use_cache=True, logits_to_keep=1)
     ids, mask = (torch.as_tensor(rows, device=model.device) for rows in pad(written))
     first = read.logits[0, -1:].float().log_softmax(dim=-1)
-    told = [first.expand(len(written), -1).gather(1, ids[:, :1])]
+    told = [first.expand(len(written), -1).gather(1, ids[:, :1]) * mask[:, :1]]
     if ids.shape[1] > 1:
         read.past_key_values.batch_repeat_interleave(len(written))
         seen = torch.cat([torch.ones(len(written), len(prompt), dtype=mask.dtype, device=mask.device), mask], dim=1)

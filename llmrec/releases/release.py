@@ -181,6 +181,16 @@ class ReleaseStore:
         self._store.set_alias(self._task, release.version, why=why)
         return release
 
+    def succeed(self, before: str | None, version: str, why: str = "") -> bool:
+        """Make a release live in place of another; False, and nothing changes, where that one is not live any more.
+
+        Args:
+            before: The version that is to be live now; None: none is.
+            version: Which is to follow it.
+            why: For the log.
+        """
+        return self._store.set_alias(self._task, self.get(version).version, expected=before, why=why)
+
     def rollback(self, why: str = "") -> Release:
         """Make the release live again that was live before; a second call undoes the first.
 
@@ -223,7 +233,7 @@ class ReleaseStore:
         """
         self._home.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        name = f"{max((int(path.name) for path in self._home.iterdir() if path.name.isdigit()), default=0) + 1:04}"
+        name = f"{self._last_number() + 1:04}"
         making = self._home / f"{name}.tmp-{os.getpid()}"
         making.mkdir()
         try:
@@ -266,6 +276,12 @@ class ReleaseStore:
         assert release.version not in (self._store.alias(self._task), self._store.previous_alias(self._task))
         self.note(release.version, "discarded", "it cannot be used here")
         shutil.rmtree(release.directory)
+
+    def _last_number(self) -> int:
+        """The highest that a release has or had: what the log says of one must not be said of another."""
+        there = [path.name for path in self._home.iterdir()]
+        named = [deed.release.removeprefix(f"{self._task}/") for deed in self.log()]
+        return max((int(name) for name in (*there, *named) if name.isdigit()), default=0)
 
     def _sweep(self) -> None:
         """Remove what a killed process left behind; the caller holds the workspace lock."""

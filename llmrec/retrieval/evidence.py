@@ -65,10 +65,12 @@ class Evidence:
     shift: float = 0.0
     typical: Floats = field(default_factory=lambda: np.array([np.log(_FLOOR), np.log(_FLOOR), 0.0]))
     rows: Mapping[str, int] = field(init=False, repr=False)
+    _ranked_counts: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Know the items by their ids."""
+        """Know the items by their ids, and how many are taken more seldom than each."""
         object.__setattr__(self, "rows", {item_id: row for row, item_id in enumerate(self.item_ids)})
+        object.__setattr__(self, "_ranked_counts", np.sort(self.counts))
 
     @classmethod
     def of(cls, item_ids: Sequence[str], sequences: Iterable[NDArray[np.integer]]) -> Evidence:
@@ -160,7 +162,7 @@ class Evidence:
     def above(self, listed: Rows) -> Floats:
         """The share of the items that are taken more seldom than each listed one, float64 [items listed]."""
         counts = self.counts[np.maximum(listed, 0)]
-        places = np.searchsorted(np.sort(self.counts), counts) / max(1, len(self.counts))
+        places = np.searchsorted(self._ranked_counts, counts) / max(1, len(self.counts))
         return np.where(listed >= 0, places, 0.0)
 
     def to_parts(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ from llmrec.retrieval.catalogue import Catalogue
 from llmrec.retrieval.encoder import EncoderConfig
 from llmrec.retrieval.fitted import FittedEncoder
 from llmrec.retrieval.sequences import EventArrays, EventVocabulary
-from llmrec.retrieval.training import EncoderTraining, TrainingExamples, TrainingOptions, train
+from llmrec.retrieval.training import EncoderTraining, TrainingExamples, TrainingOptions, train, validation_users
 
 __all__ = ["EncoderFit", "fit_encoder"]
 
@@ -35,6 +35,12 @@ class EncoderFit:
     encoder: FittedEncoder
     training: EncoderTraining
     held_out: tuple[str, ...]
+
+    @classmethod
+    def of(cls, encoder: FittedEncoder, users: Sequence[Sequence[Event]]) -> EncoderFit:
+        """An encoder that was trained before on the same users' events, as if `fit_encoder` had just done it."""
+        asked = validation_users([len(user) for user in users], [user[0].user_id for user in users])
+        return cls(encoder, EncoderTraining(), tuple(users[place][0].user_id for place in sorted(asked)))
 
 
 def fit_encoder(

@@ -17,6 +17,8 @@ Floats = NDArray[np.float32]
 
 GAP_BUCKETS = 16
 """0: no time known; then powers of four of the seconds since the event before."""
+_BARE = ("event",)
+"""The kinds of training data that say nothing of an event but its item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,12 @@ class EventVocabulary:
     def encode(
         self, *, rows: Ints, kinds: Sequence[str], values: NDArray[np.float64], times: NDArray[np.float64]
     ) -> EventArrays:
-        """Raw columns of one user, oldest first, as arrays; `times` in seconds, NaN where unknown."""
+        """Raw columns of one user, oldest first, as arrays; `times` in seconds, NaN where unknown.
+
+        Of bare events nothing else was learnt, so kinds, values and times are left out for such a vocabulary.
+        """
+        if self.kinds == _BARE:
+            kinds, values, times = _BARE * len(rows), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         numbers = {kind: place for place, kind in enumerate(self.kinds, 1)}
         missing = np.isnan(values)
         standard = np.where(missing, 0.0, (values - self.mean) / self.spread)

@@ -28,7 +28,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, help="at most; else as the script trains")
     parser.add_argument("--baselines-only", action="store_true", help="train nothing")
     parser.add_argument("--gru", action="store_true", help="train a GRU with attention pooling too")
-    parser.add_argument("--encoder", type=Path, metavar="DIR", help="measure a shipped encoder, and train none")
+    parser.add_argument("--encoder", type=Path, metavar="DIR", help="take a shipped encoder, and train none")
     parser.add_argument(
         "--stage",
         choices=["retriever", "full"],
@@ -89,10 +89,12 @@ def _report(
         if options.release or options.users:
             raise ConfigError("--release and --users are for the language model", hint="add --stage full")
         return evaluate_data(read(options), lineup, Protocol())
-    if options.encoder or options.baselines_only or options.seeds:
+    if options.baselines_only or options.seeds or (options.encoder and options.release):
         raise ConfigError(
-            "--stage full measures one release", hint="drop --encoder, --baselines-only and --seeds; give --seed"
+            "--stage full measures one release",
+            hint="drop --baselines-only and --seeds, give --seed; --release has an encoder of its own",
         )
     fit = lineup.settings.fit.model_copy(update={"seed": options.seed})
     settings = lineup.settings.model_copy(update={"fit": fit})
-    return full_report(read(options), FullStage(settings, kept_directory(), options.release, options.users))
+    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users)
+    return full_report(read(options), stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,8 +22,9 @@ from llmrec.evaluation.protocols import Split, leave_one_out, training_interacti
 from llmrec.evaluation.reliability import Reliability, reliability
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
 from llmrec.learning import retrain
+from llmrec.retrieval import FittedEncoder
 
-__all__ = ["FullStage", "full_report"]
+__all__ = ["FullStage", "full_report", "held_out_workspace", "make_measured_release", "sampled"]
 
 _ORDERS = ("retriever", "control", "llm", "fused")
 _PAIRS = [("fused", "control"), ("fused", "retriever"), ("fused", "llm"), ("control", "retriever")]
@@ -43,6 +45,7 @@ class FullStage:
         settings: How to fit, and how the model is asked.
         kept: Directory of workspaces and answers, so that a second call is quick.
         release: Directory of a release that is measured; None: one is made of the training part.
+        encoder: Taken as it is where a release is made; it was trained on the same training part. None: one is trained.
         users: How many users are asked, a fixed sample; None: all.
         progress: Show bars on a terminal.
     """
@@ -50,6 +53,7 @@ class FullStage:
     settings: Settings
     kept: Path
     release: Path | None = None
+    encoder: FittedEncoder | None = None
     users: int | None = None
     progress: bool = True
 
@@ -65,11 +69,11 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     if stage.release is not None and not (stage.release / "manifest.json").is_file():
         raise ReleaseError(f"{stage.release} holds no release", hint="name a directory such as adapters/ml-100k")
     data = data.by_id()
-    split = _sampled(leave_one_out(data.interactions), stage.users)
+    split = sampled(leave_one_out(data.interactions), stage.users)
     with ExitStack() as stack:
-        rec = stack.enter_context(_workspace(data, split, stage))
+        rec = stack.enter_context(held_out_workspace(data, split, stage))
         if rec.releases.champion() is None:
-            _make_release(rec, stage)
+            make_measured_release(rec, stage)
         lists, version = _judged(rec, data, split, stage)
         index = rec.catalogue().index
         vectors = index.vectors_of(data.interactions.item_ids)
@@ -99,7 +103,7 @@ def _reliability(lists: JudgedLists, split: Split) -> dict[str, Reliability]:
     return reliability(chances, taken)
 
 
-def _sampled(split: Split, users: int | None) -> Split:
+def sampled(split: Split, users: int | None) -> Split:
     """A fixed sample of the requests, the same for every system and every call."""
     if users is None or users >= len(split.requests):
         return split
@@ -107,12 +111,12 @@ def _sampled(split: Split, users: int | None) -> Split:
     return replace(split, requests=split.requests.take(some), targets=split.targets.take(some))
 
 
-def _workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.Recommender:
+def held_out_workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.Recommender:
     """A workspace that knows the training part alone."""
     training = training_interactions(split)
     settings = stage.settings.model_dump(mode="json", exclude={"store"})
     made = _CODE if stage.release is None else (stage.release / "manifest.json").read_text(encoding="utf-8")
-    about = [repr(list(data.items)), repr(list(data.users))]
+    about = [repr(list(data.items)), repr(list(data.users)), _weights_of(stage.encoder)]
     root = stage.kept / f"workspace-{digest_of(training.sha256, settings, about, made)}"
     filled = root / "filled"
     if filled.exists():
@@ -129,12 +133,20 @@ def _workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.R
     return rec
 
 
-def _make_release(rec: llmrec.Recommender, stage: FullStage) -> None:
+def _weights_of(encoder: FittedEncoder | None) -> str:
+    """What tells one encoder from another."""
+    weights = encoder.to_parts()["encoder.safetensors"] if encoder else b""
+    assert isinstance(weights, bytes)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def make_measured_release(rec: llmrec.Recommender, stage: FullStage) -> None:
+    """Take up the stage's release, or make one, and let it answer."""
     if stage.release is not None:
         rec.install(stage.release)
         return
     # Measured whether it passes or not: that is what the report is for.
-    run = retrain(rec, progress=stage.progress)
+    run = retrain(rec, encoder=stage.encoder, progress=stage.progress)
     assert run is not None, "an evaluation runs in one process"
     rec.releases.promote(run.release.version)
 

@@ -1,5 +1,7 @@
 """Lists become short lists with importance weights, and one user's lists share a tree without changing a prompt."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -7,7 +9,7 @@ from scipy.special import logsumexp
 from llmrec import Event, History, Item, User
 from llmrec.learning.examples import Example, draw, examples_of, fingerprint_of, whole_example
 from llmrec.ranking import HeldOutRequest, PromptLibrary, Ranker
-from llmrec.records import Candidate
+from llmrec.records import Behaviour, Candidate
 from llmrec.testing import OverlapLanguageModel
 
 ITEMS = {f"i{place}": Item(f"i{place}", f"Title number {place}") for place in range(40)}
@@ -125,3 +127,5 @@ def test_other_requests_have_another_fingerprint() -> None:
     requests = requests_of("ann", events=5, lists=2)
     assert fingerprint_of(requests) == fingerprint_of(requests_of("ann", events=5, lists=2))
     assert fingerprint_of(requests) != fingerprint_of(requests[:1])
+    told = [replace(one, behaviour=Behaviour((), 0.5)) for one in requests[0].candidates]
+    assert fingerprint_of([replace(requests[0], candidates=tuple(told)), *requests[1:]]) != fingerprint_of(requests)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from llmrec import Event, Item, Recommender
+from llmrec import Event, Item, Recommender, User
 from llmrec.evaluation.uncertainty import paired
 from llmrec.learning import gate as module
 from llmrec.learning.gate import judge_release
@@ -217,6 +218,27 @@ def test_accounts_made_for_it_earn_an_item_nothing(courses: Recommender) -> None
     share = sum(one.item_id == "s3" for one in kept) / len(kept)
     assert share < 0.25
     assert not crowded_out(courses.store.events_by_user(), champion, 1_000.0)
+
+
+def test_beyond_the_quota_the_idlest_accounts_are_left_out_first(courses: Recommender) -> None:
+    champion = courses.releases.champion()
+    assert champion is not None
+    thin = [Event(f"fake{number}", "s3") for number in range(100)]
+    courses.add_events([*thin, *(Event("new", f"s{step}") for step in range(1, 9))])
+    crowd = crowded_out(courses.store.events_by_user(), champion, 1.0)
+    assert sum(one.sequence in crowd for one in courses.store.events("new")) == 0  # it came last, and took more
+    assert any(one.sequence in crowd for one in courses.store.events("fake99"))
+
+
+def test_who_keeps_out_of_learning_earns_an_item_nothing(courses: Recommender) -> None:
+    champion = courses.releases.champion()
+    assert champion is not None
+    before = module._earned(courses, champion, ["s3"])["s3"]
+    for user in list(courses.users()):
+        if any(event.item_id == "s3" for event in courses.store.events(user.user_id)):
+            courses.add_users([replace(user, attributes={**user.attributes, User.LEARNING: False})])
+    assert before > 0
+    assert module._earned(courses, champion, ["s3"])["s3"] == 0
 
 
 @pytest.mark.parametrize(("gain", "least", "most"), [(0.0, 0, 14), (0.05, 80, 100)])

@@ -9,6 +9,7 @@ import torch
 from llmrec.errors import ScoringError
 from llmrec.models import ModelSource, Segment, TransformersLM
 from llmrec.models.lora import LoraShape
+from llmrec.models.writing import log_likelihoods
 from tests.tiny import tiny, tiny_base
 
 __all__ = ["tiny", "tiny_base"]
@@ -101,3 +102,12 @@ def test_texts_behind_one_prompt_are_as_likely_as_each_alone(tiny: TransformersL
     assert together.tolist() == pytest.approx([tiny.log_likelihoods([one])[0] for one in texts], abs=1e-4)
     assert len(set(together.round(3))) == len(texts)
     assert tiny.log_likelihoods([]).shape == (0,)
+
+
+def test_of_no_token_nothing_is_unlikely(tiny: TransformersLM) -> None:
+    prompt, written = ids(tiny, "Offer: Tea Answer:"), ids(tiny, " Yes")
+    with torch.inference_mode():
+        alone = log_likelihoods(tiny.model, [(prompt, written)])[0]
+        both = log_likelihoods(tiny.model, [(prompt, []), (prompt, written)])
+        assert both.tolist() == pytest.approx([0, alone], abs=1e-4)
+        assert log_likelihoods(tiny.model, [(prompt, [])]).tolist() == [0.0]

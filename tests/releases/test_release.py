@@ -112,6 +112,24 @@ def test_promoting_what_does_not_exist_changes_nothing(releases: ReleaseStore) -
     assert live.version == "rank/0001"
 
 
+def test_a_release_follows_only_the_one_that_it_was_made_to_follow(releases: ReleaseStore) -> None:
+    first, second, third = (releases.create({}, {}).version for _ in range(3))
+    assert releases.succeed(None, first)
+    assert not releases.succeed(None, second)
+    assert not releases.succeed(third, second)
+    assert releases.live() == first
+    assert [deed.release for deed in releases.log() if deed.state == "promoted"] == [first]
+    assert releases.succeed(first, second, "retrain")
+    assert releases.live() == second
+    assert releases.rollback().version == first
+
+
+def test_a_number_is_never_given_twice(releases: ReleaseStore) -> None:
+    releases.create({}, {})
+    releases.discard(releases.create({}, {}))
+    assert releases.create({}, {}).version == "rank/0003"
+
+
 def test_a_release_may_know_what_came_before_it_but_for_what_was_withheld(releases: ReleaseStore) -> None:
     made = releases.create({}, {"data": {"last_sequence": 9, "withheld": [2, 3, 9]}})
     assert [sequence for sequence in range(1, 12) if made.may_know(sequence)] == [1, 4, 5, 6, 7, 8]

@@ -44,3 +44,17 @@ def test_every_sequence_is_in_one_batch_and_companions_are_of_like_length() -> N
     assert sorted(np.concatenate(batches).tolist()) == list(range(500))
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded < 1.4 * lengths.sum()
+
+
+def test_an_encoder_of_bare_events_reads_nothing_but_their_items() -> None:
+    vocabulary = EventVocabulary.of(["event", "event"], np.array([np.nan, np.nan]))
+    events = [
+        Event("u", "b", "rating", value=4.0, timestamp=START),
+        Event("u", "a", "view", timestamp=START + timedelta(days=3)),
+    ]
+    arrays = vocabulary.arrays(events, ROWS)
+    assert arrays.rows.tolist() == [1, 0]
+    assert arrays.kinds.tolist() == [1, 1]
+    assert not arrays.has_value.any()
+    assert not arrays.values.any()
+    assert not arrays.gaps.any()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from llmrec.evaluation import reranking as module
 from llmrec.evaluation.protocols import leave_one_out, training_interactions
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, events_of, histories_of
 from llmrec.ranking import Fusion, Ranker
+from llmrec.retrieval import FittedEncoder
 from llmrec.service.full_stage import FullStage, full_report
 from llmrec.testing import WordEncoder
 from tests.tiny import tiny_base
@@ -153,3 +156,19 @@ def test_records_and_arrays_say_the_same(data: EvaluationData) -> None:
         first = int(user_id[1:])
         assert [event.item_id for event in history.events] == [f"i{(first + step) % ITEMS}" for step in (3, 4, 5)]
         assert history.seen == {f"i{(first + step) % ITEMS}" for step in range(6)}
+
+
+def test_a_shipped_encoder_is_taken_as_it_is(data: EvaluationData, stage: FullStage) -> None:
+    full_report(data, stage)
+    (first,) = stage.kept.glob("workspace-*/releases/rank/0001")
+    weights = (first / "encoder.safetensors").read_bytes()
+    encoder = FittedEncoder.from_parts(weights, json.loads((first / "encoder.json").read_bytes()))
+    longer = stage.settings.model_copy(
+        update={"learning": stage.settings.learning.model_copy(update={"crossfit_epochs": 1})}
+    )
+    full_report(data, replace(stage, settings=longer, encoder=encoder))
+    (second,) = {*stage.kept.glob("workspace-*/releases/rank/0001")} - {first}
+    assert (second / "encoder.safetensors").read_bytes() == weights
+    manifest = json.loads((second / "manifest.json").read_bytes())
+    assert "epochs" not in manifest["metrics"]  # of the encoder: it had none
+    assert manifest["metrics"]["adapter"]["lists"] > 0
