@@ -206,7 +206,8 @@ class TransformersLM:
             raise ModelError(f"{self.name} is not trained: {self.packing_note}", hint="use a model that can be packed")
         with self._turns.next():
             self._adapters.use(None)
-        return LoraLearner(self.name, self.model, self._reader, (self._tokens.start, self._end), shape)
+        frame, in_parts = (self._tokens.start, self._end), self.method == "tree"
+        return LoraLearner(self.name, self.model, self._reader, frame, shape, in_parts=in_parts)
 
     def score(
         self, prefix: Sequence[int], suffixes: Sequence[Sequence[int]], *, adapter: str | None = None

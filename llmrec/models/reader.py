@@ -39,6 +39,10 @@ class AnswerReader:
         self.states = states
         self.batch_tokens = batch_tokens
 
+    def forgetful(self) -> AnswerReader:
+        """The same, keeping nothing of what was read."""
+        return AnswerReader(self.model, (self.labels[0], self.labels[1]), self.batch_tokens, PrefixStates(0))
+
     def read_tree(self, trees: Sequence[PromptTree], weights: str | None = None) -> Tensor:
         """Every prompt's answer, float32 [leaves]: what is shared is read once, and not again if it was before.
 

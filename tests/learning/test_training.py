@@ -327,3 +327,22 @@ def test_an_epoch_may_have_more_or_fewer_trees_than_the_first(tiny: Transformers
     learner.close()
     assert state.step == 3 * 3
     assert state.lists == 2 * (9 + 12 + 12)
+
+
+def test_what_is_read_without_gradients_is_read_in_parts_and_the_same(
+    tiny: TransformersLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(1)
+    learner, one = tiny.learner(SHAPE), example(generator)
+    with torch.no_grad():
+        for weight in learner.adapter.values():
+            weight.normal_(std=0.5)
+    with_gradients = learner([one.tree]).detach().numpy()
+    monkeypatch.setattr(learner.reader, "read_dense", None)
+    without = said(learner, [one])
+    assert without.tolist() == pytest.approx(with_gradients.tolist(), abs=1e-4)
+    with torch.no_grad():
+        for name, weight in learner.adapter.items():
+            weight.mul_(-1 if "lora_B" in name else 1)
+    assert np.abs(said(learner, [one]) - without).max() > 1e-3  # nothing was kept of the weights before
+    learner.close()
