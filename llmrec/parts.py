@@ -64,6 +64,7 @@ class Parts:
         self._loading = threading.RLock()
         self._encoder = encoder
         self._language_model = language_model
+        self._is_guest = language_model is not None
         self._keeper: CatalogueKeeper | None = None
         self._ranker: Ranker | None = None
         self._rankers: dict[str, Ranker] = {}
@@ -204,9 +205,14 @@ class Parts:
                 threading.Thread(target=self.words().read_unread, name="comments", daemon=True).start()
 
     def close(self) -> None:
-        """End the thread that owns the language model, after what waits for it."""
+        """End the thread that owns the language model, after what waits for it; another's model loses the adapters."""
         if self._words is not None:
             self._words.end()
+        if self._is_guest and self._ranker is not None:
+            base = self._ranker.model
+            for name in [name for name, ranker in self._rankers.items() if ranker.model is not base]:
+                base.remove_adapter(name)
+                del self._rankers[name]
         if self._thread is not None:
             self._thread.close()
 

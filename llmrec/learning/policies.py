@@ -9,7 +9,7 @@ from typing import Any, Literal
 from llmrec.config import Settings
 from llmrec.errors import ConfigError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
-from llmrec.learning.ranker import train_ranker
+from llmrec.learning.ranker import begins_with, train_ranker
 from llmrec.recommender import Recommender
 from llmrec.releases import Release
 
@@ -83,9 +83,7 @@ def learn(own: Recommender, policy: Policy, *, progress: bool) -> None:
 
 
 def _train(own: Recommender, *, progress: bool) -> None:
-    champion = own.releases.champion()
-    evolving = champion is not None and own.settings.learning.start == "champion"
-    start = champion.folder("adapter") if champion is not None and evolving else None
+    start = begins_with(own.settings, own.releases.champion())
 
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
         return train_ranker(fit, fitted, snapshot, start)

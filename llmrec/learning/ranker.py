@@ -25,8 +25,9 @@ from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
 from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.ranking import HeldOutRequest, Ranker
+from llmrec.releases import Release
 
-__all__ = ["assist", "train_ranker"]
+__all__ = ["assist", "begins_with", "train_ranker"]
 
 _logger = logging.getLogger(__name__)
 
@@ -83,6 +84,11 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path |
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
     parts = {f"adapter/{name}": (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     return TrainedRanker(adapted, parts, {"adapter": about}, wanted.validation_lists)
+
+
+def begins_with(settings: Settings, champion: Release | None) -> Path | None:
+    """The adapter that a training goes on from, where it is to evolve; None: the base."""
+    return champion.folder("adapter") if champion is not None and settings.learning.start == "champion" else None
 
 
 def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[HeldOutRequest]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from llmrec.errors import ModelError, ReleaseError
@@ -12,7 +11,8 @@ from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.gate import judge_release
 from llmrec.learning.held_out import held_out_histories
 from llmrec.learning.lessons import is_helper
-from llmrec.learning.ranker import assist, train_ranker
+from llmrec.learning.ranker import assist, begins_with, train_ranker
+from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.settling import settle
 from llmrec.learning.trust import crowded_out
 from llmrec.learning.verdict import Verdict
@@ -83,10 +83,13 @@ def retrain(
         BusyError: A fit, import or retrain is running.
         DataError: There is too little behaviour.
         ModelError: The language model cannot be trained.
+        MissingExtraError: Free text is to be learnt from, and what scrubs it is not installed.
     """
     if is_helper():
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
+    if rec.settings.ranking.enabled:
+        scrub_by(rec.settings.learning)  # what is missing is said before hours of training
     live, champion = rec.releases.live(), _champion(rec)
     gate: list[History] = []
     verdicts: list[Verdict] = []
@@ -101,7 +104,7 @@ def retrain(
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
         if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
             return TrainedRanker(None)
-        return train_ranker(fit, fitted, snapshot, _start(fit, champion))
+        return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, champion))
 
     def judged(release: Release) -> None:
         k = rec.settings.retrieval.candidates
@@ -120,12 +123,6 @@ def _crowd(fit: Fit, snapshot: int, champion: Release) -> frozenset[int]:
     known = (event for event in fit.store.events_to_learn_from() if (event.sequence or 0) <= snapshot)
     quota = fit.settings.learning.newcomer_quota
     return crowded_out(known, champion, quota) if quota else frozenset()
-
-
-def _start(fit: Fit, champion: Release | None) -> Path | None:
-    """The adapter to go on from, where it is to evolve; None: the base."""
-    evolves = champion is not None and fit.settings.learning.start == "champion"
-    return champion.folder("adapter") if champion is not None and evolves else None
 
 
 def _champion(rec: Recommender) -> Release | None:

@@ -205,11 +205,15 @@ def test_what_trains_the_language_model_needs_it(log: Recommender, tmp_path: Pat
 
 def test_workspaces_that_share_a_model_do_not_share_their_adapters(log: Recommender, tmp_path: Path) -> None:
     names: list[str] = []
+    removed: list[str] = []
 
     class Named(OverlapLanguageModel):
         def adapted(self, name: str, directory: Path) -> LanguageModel:
             names.append(name)
-            return self
+            return Named()
+
+        def remove_adapter(self, name: str) -> None:
+            removed.append(name)
 
     settings = log.settings.model_copy(update={"ranking": log.settings.ranking.model_copy(update={"enabled": True})})
     model = Named()
@@ -221,3 +225,4 @@ def test_workspaces_that_share_a_model_do_not_share_their_adapters(log: Recommen
             made = rec.releases.create({"adapter/weights": b""}, {"base_model": model.sha256})
             rec._parts.adapted(made)
     assert len(set(names)) == 3
+    assert set(removed) == set(names)  # once the workspaces are closed

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender, fitting, serving
-from llmrec.errors import BusyError, DataError, ReleaseError
+from llmrec.errors import BusyError, DataError, MissingExtraError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
-from llmrec.learning import retrain, retraining
+from llmrec.learning import retrain, retraining, scrubbing
 from llmrec.learning import training as training_module
 from llmrec.learning.crossfit import CrossFit, cross_fit
 from llmrec.learning.verdict import Verdict
@@ -601,3 +601,15 @@ def test_manifest_and_stored_events_are_enough_to_repeat_a_run(courses: Recommen
         again = release_of(rec)
     assert again.manifest["files"] == told["files"]
     assert again.manifest["data"] == told["data"]
+
+
+def test_what_scrubs_free_text_is_missed_before_anything_is_fitted(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scrubbing.scrubber.cache_clear()
+    monkeypatch.setattr(scrubbing, "find_spec", lambda _: None)
+    monkeypatch.setattr(courses, "make_release", None)
+    learning = courses.settings.learning.model_copy(update={"free_text": True})
+    monkeypatch.setattr(courses, "settings", courses.settings.model_copy(update={"learning": learning}))
+    with pytest.raises(MissingExtraError, match="presidio-analyzer"):
+        retrain(courses)
