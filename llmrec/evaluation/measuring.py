@@ -14,7 +14,7 @@ from tqdm import tqdm
 from llmrec.errors import DataError
 from llmrec.evaluation.description import describe_data, describe_environment
 from llmrec.evaluation.impressions import ReleaseOutcome
-from llmrec.evaluation.interactions import Floats
+from llmrec.evaluation.interactions import Floats, Rows
 from llmrec.evaluation.metrics import CUTOFFS, beyond_accuracy, coverage, list_accuracy, recall_curve
 from llmrec.evaluation.protocols import Split, training_interactions
 from llmrec.evaluation.ratings import rating_metrics
@@ -112,13 +112,16 @@ def measure(
             "resamples": options.resamples,
             "seed": options.seed,
         },
-        users=len(split.requests),
+        users=len(np.unique(split.requests.users)),
         candidates=items,
         seconds={one.system: one.seconds for one in runs},
         environment=describe_environment(),
         systems={one.system: means[one.system] | _of_all_lists(one, split, options) for one in runs},
         paired=bootstrap.paired(per_user, pairs),
-        slices={part.name: _slice_report(part, runs, items, options) for part in slices(split, options.groups)},
+        slices={
+            part.name: _slice_report(part, runs, split.requests.users, items, options)
+            for part in slices(split, options.groups)
+        },
         curves={one.system: recall_curve(one.lists, split.targets, items).tolist() for one in runs},
         per_user=per_user,
         notes=tuple(notes),
@@ -163,7 +166,25 @@ class _Bootstrap:
 def _per_user(one: Run, split: Split, options: EvaluationOptions) -> dict[str, Floats]:
     items, training = len(split.interactions.item_ids), training_interactions(split)
     accuracy = list_accuracy(one.lists, split.targets, items, options.cutoffs)
-    return accuracy | beyond_accuracy(one.lists, split.requests.histories, training, options.cutoffs, options.vectors)
+    found = accuracy | beyond_accuracy(one.lists, split.requests.histories, training, options.cutoffs, options.vectors)
+    return _by_user(found, split.requests.users)
+
+
+def _by_user(found: dict[str, Floats], users: Rows) -> dict[str, Floats]:
+    """The mean of each user's requests, as they belong together: users are what is drawn."""
+    names, whose = np.unique(users, return_inverse=True)
+    if len(names) == len(users):
+        return found
+    return {metric: _mean_of_each(values, whose, len(names)) for metric, values in found.items()}
+
+
+def _mean_of_each(values: Floats, whose: Rows, users: int) -> Floats:
+    """NaN where a user has no value."""
+    has = ~np.isnan(values)
+    counts = np.bincount(whose[has], minlength=users)
+    sums = np.bincount(whose[has], values[has], minlength=users)
+    means: Floats = np.divide(sums, counts, out=np.full(users, np.nan), where=counts > 0)
+    return means
 
 
 def _of_all_lists(one: Run, split: Split, options: EvaluationOptions) -> dict[str, Interval]:
@@ -183,11 +204,12 @@ def _of_all_lists(one: Run, split: Split, options: EvaluationOptions) -> dict[st
     )
 
 
-def _slice_report(part: Slice, runs: Sequence[Run], items: int, options: EvaluationOptions) -> SliceReport:
+def _slice_report(part: Slice, runs: Sequence[Run], users: Rows, items: int, options: EvaluationOptions) -> SliceReport:
     if not len(part.places):
         return SliceReport(0, {one.system: {} for one in runs})
-    per_user = {one.system: part.accuracy(one.lists, items, options.cutoffs) for one in runs}
-    return SliceReport(len(part.places), _Bootstrap(options.resamples, options.seed).intervals(per_user))
+    whose = users[part.places]
+    per_user = {one.system: _by_user(part.accuracy(one.lists, items, options.cutoffs), whose) for one in runs}
+    return SliceReport(len(np.unique(whose)), _Bootstrap(options.resamples, options.seed).intervals(per_user))
 
 
 def _check_names(names: Sequence[str]) -> None:

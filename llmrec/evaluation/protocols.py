@@ -17,7 +17,15 @@ import numpy as np
 from llmrec.errors import DataError
 from llmrec.evaluation.interactions import NO_TIME, Interactions, Rows, Sequences
 
-__all__ = ["Requests", "Split", "hold_out_items", "leave_one_out", "temporal_split", "training_interactions"]
+__all__ = [
+    "Requests",
+    "Split",
+    "hold_out_items",
+    "leave_last_out",
+    "leave_one_out",
+    "temporal_split",
+    "training_interactions",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -96,6 +104,41 @@ def leave_one_out(interactions: Interactions, target: Literal["test", "validatio
         requests=Requests(asked, sequences.between(np.zeros_like(place), place).take(asked)),
         targets=sequences.between(place, place + 1).take(asked),
         protocol={"name": "leave-one-out", "target": target, "ranked": "all items", "masked": "items of the history"},
+    )
+
+
+def leave_last_out(interactions: Interactions, targets: int) -> Split:
+    """Each of a user's last items is foretold from what was before it; the rest is for training.
+
+    A user has as many requests as targets, so that few users tell more; the report means over each user's first. Who
+    has fewer than two items more than targets is training only.
+
+    Args:
+        interactions: All events.
+        targets: How many of each user's last items.
+
+    Raises:
+        DataError: No user has enough items, or no target is wanted.
+    """
+    if targets < 1:
+        raise DataError(f"{targets} targets are none", hint="foretell one item of each user or more")
+    firsts = interactions.without_repeats()
+    sequences, lengths = firsts.sequences, firsts.sequences.lengths
+    enough = lengths >= targets + 2
+    users = np.repeat(np.flatnonzero(enough), targets)
+    place = lengths[users] - np.tile(np.arange(targets, 0, -1), int(enough.sum()))
+    of_users = sequences.take(users)
+    return Split(
+        firsts,
+        known=np.where(enough, lengths - targets, lengths),
+        requests=Requests(users, of_users.between(np.zeros_like(place), place)),
+        targets=of_users.between(place, place + 1),
+        protocol={
+            "name": "leave-last-out",
+            "targets": targets,
+            "ranked": "all items",
+            "masked": "items of the history",
+        },
     )
 
 

@@ -43,7 +43,7 @@ class Report:
     Args:
         data: From `describe_data`.
         protocol: What was asked, and how.
-        users: How many requests there were.
+        users: How many users were asked about.
         candidates: How many items each of them could have got.
         seconds: System -> fit and rank.
         environment: From `describe_environment`.
@@ -51,7 +51,7 @@ class Report:
         paired: ``first-second`` -> metric -> by how much the first is better.
         slices: Slice -> how the systems do there.
         curves: System -> recall at every depth from 1 on.
-        per_user: System -> metric -> a value for each request, in their order; not in the JSON.
+        per_user: System -> metric -> a value for each user that was asked about, in their order; not in the JSON.
         notes: What a reader should know.
         releases: What users did with what was really shown, by release.
         reliability: Whether the probabilities of systems that give any mean what they say.

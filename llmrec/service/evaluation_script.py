@@ -37,6 +37,9 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--release", type=Path, metavar="DIR", help="measure a shipped release (with --stage full)")
     parser.add_argument("--users", type=int, metavar="N", help="ask a fixed sample of so many (with --stage full)")
+    parser.add_argument(
+        "--targets", type=int, metavar="N", help="foretell each of the last N items of a user (with --stage full)"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
     parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
     return parser
@@ -86,15 +89,20 @@ def _report(
     options: argparse.Namespace, lineup: Lineup, read: Callable[[argparse.Namespace], EvaluationData]
 ) -> Report:
     if options.stage == "retriever":
-        if options.release or options.users:
-            raise ConfigError("--release and --users are for the language model", hint="add --stage full")
+        if options.release or options.users or options.targets:
+            raise ConfigError("--release, --users and --targets are for the language model", hint="add --stage full")
         return evaluate_data(read(options), lineup, Protocol())
     if options.baselines_only or options.seeds or (options.encoder and options.release):
         raise ConfigError(
             "--stage full measures one release",
             hint="drop --baselines-only and --seeds, give --seed; --release has an encoder of its own",
         )
+    if options.targets and (options.release or options.encoder):
+        raise ConfigError(
+            "--targets: what is shipped has learnt all events but a user's last two",
+            hint="drop --release and --encoder, so that one is trained without the targets",
+        )
     fit = lineup.settings.fit.model_copy(update={"seed": options.seed})
     settings = lineup.settings.model_copy(update={"fit": fit})
-    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users)
+    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users, options.targets or 1)
     return full_report(read(options), stage)

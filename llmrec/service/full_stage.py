@@ -18,7 +18,7 @@ from llmrec.evaluation import EvaluationData, Report
 from llmrec.evaluation.description import describe_data
 from llmrec.evaluation.lineup import baselines
 from llmrec.evaluation.measuring import EvaluationOptions, evaluate
-from llmrec.evaluation.protocols import Split, leave_one_out, training_interactions
+from llmrec.evaluation.protocols import Split, leave_last_out, leave_one_out, training_interactions
 from llmrec.evaluation.reliability import Reliability, reliability
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
 from llmrec.learning import retrain
@@ -47,6 +47,7 @@ class FullStage:
         release: Directory of a release that is measured; None: one is made of the training part.
         encoder: Taken as it is where a release is made; it was trained on the same training part. None: one is trained.
         users: How many users are asked, a fixed sample; None: all.
+        targets: How many of each user's last items are foretold; 1: leave-one-out.
         progress: Show bars on a terminal.
     """
 
@@ -55,6 +56,7 @@ class FullStage:
     release: Path | None = None
     encoder: FittedEncoder | None = None
     users: int | None = None
+    targets: int = 1
     progress: bool = True
 
 
@@ -69,7 +71,7 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     if stage.release is not None and not (stage.release / "manifest.json").is_file():
         raise ReleaseError(f"{stage.release} holds no release", hint="name a directory such as adapters/ml-100k")
     data = data.by_id()
-    split = sampled(leave_one_out(data.interactions), stage.users)
+    split = sampled(_split(data, stage.targets), stage.users)
     with ExitStack() as stack:
         rec = stack.enter_context(held_out_workspace(data, split, stage))
         if rec.releases.champion() is None:
@@ -103,11 +105,17 @@ def _reliability(lists: JudgedLists, split: Split) -> dict[str, Reliability]:
     return reliability(chances, taken)
 
 
+def _split(data: EvaluationData, targets: int) -> Split:
+    return leave_one_out(data.interactions) if targets == 1 else leave_last_out(data.interactions, targets)
+
+
 def sampled(split: Split, users: int | None) -> Split:
-    """A fixed sample of the requests, the same for every system and every call."""
-    if users is None or users >= len(split.requests):
+    """The requests of a fixed sample of users, the same for every system and every call."""
+    names = np.unique(split.requests.users)
+    if users is None or users >= len(names):
         return split
-    some = np.sort(np.random.default_rng(0).permutation(len(split.requests))[:users])
+    drawn = names[np.random.default_rng(0).permutation(len(names))[:users]]
+    some = np.flatnonzero(np.isin(split.requests.users, drawn))
     return replace(split, requests=split.requests.take(some), targets=split.targets.take(some))
 
 

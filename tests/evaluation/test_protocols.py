@@ -11,6 +11,7 @@ from llmrec.evaluation import (
     Split,
     hold_out_items,
     interactions_from_events,
+    leave_last_out,
     leave_one_out,
     temporal_split,
     training_interactions,
@@ -45,6 +46,20 @@ def test_the_item_before_the_last_is_for_validation() -> None:
     split = leave_one_out(shop(), "validation")
     assert questions(split) == {"ann": ("rake spade", "hose"), "cem": ("knife", "board")}
     assert known(split) == known(leave_one_out(shop()))
+
+
+def test_each_of_the_last_items_is_foretold_from_what_was_before_it() -> None:
+    split = leave_last_out(taken({"ann": "rake spade hose pan", "bob": "pan pot", "cem": "knife board pot rake"}), 2)
+    users = [split.interactions.user_ids[row] for row in split.requests.users]
+    assert users == ["ann", "ann", "cem", "cem"]
+    histories = lists_of(split.requests.histories, split.interactions)
+    assert histories == ["rake spade", "rake spade hose", "knife board", "knife board pot"]
+    assert lists_of(split.targets, split.interactions) == ["hose", "pan", "pot", "rake"]
+    assert known(split) == ["rake spade", "pan pot", "knife board"]
+    with pytest.raises(DataError, match="no user has events"):
+        leave_last_out(shop(), 3)
+    with pytest.raises(DataError, match="0 targets"):
+        leave_last_out(shop(), 0)
 
 
 def test_an_item_that_is_met_again_is_not_asked_for() -> None:

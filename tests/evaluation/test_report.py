@@ -15,8 +15,10 @@ from llmrec.evaluation import (
     Popularity,
     Report,
     Requests,
+    Split,
     evaluate,
     interactions_from_events,
+    leave_last_out,
     leave_one_out,
     measure,
     measuring,
@@ -193,3 +195,33 @@ def test_lists_made_before_are_measured_as_they_are() -> None:
     one = measure(split, [done, better], EvaluationOptions(resamples=10))
     assert one.seconds["shifted"] == done.seconds
     assert one.systems["shifted"]["recall@5"] != one.systems["popularity"]["recall@5"]
+
+
+class EveryOther:
+    """Right about every other request, and gives nothing else."""
+
+    name = "every other"
+
+    def __init__(self, split: Split) -> None:
+        self._targets = split.targets.rows
+
+    def fit(self, training: Interactions) -> None:
+        pass
+
+    def rank(self, requests: Requests, k: int) -> np.ndarray:
+        lists = np.full((len(requests), k), -1)
+        lists[::2, 0] = self._targets[::2]
+        return lists
+
+
+def test_the_requests_of_one_user_count_as_one() -> None:
+    split = leave_last_out(blocks(), 2)
+    found = evaluate(split, [EveryOther(split)], EvaluationOptions(resamples=200))
+    users = len(split.requests) // 2
+    assert found.users == users
+    # Of each user one of two: were requests drawn, and not users, there would be an interval.
+    assert found.systems["every other"]["recall@5"].to_dict() == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert len(found.per_user["every other"]["recall@5"]) == users
+    warm = found.slices["warm_items"]
+    assert warm.users == users
+    assert warm.systems["every other"]["recall@5"].low == 0.5

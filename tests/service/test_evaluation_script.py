@@ -54,7 +54,9 @@ def test_a_folder_of_sequences_is_measured(
     [
         (["--stage", "full", "--baselines-only"], "--stage full measures one release"),
         (["--stage", "full", "--seeds", "2"], "--stage full measures one release"),
+        (["--stage", "full", "--release", "adapters/ml-100k", "--targets", "5"], "all events but a user's last two"),
         (["--users", "3"], "are for the language model"),
+        (["--targets", "3"], "are for the language model"),
         (["--release", "adapters/ml-1m"], "are for the language model"),
     ],
 )

@@ -172,3 +172,11 @@ def test_a_shipped_encoder_is_taken_as_it_is(data: EvaluationData, stage: FullSt
     manifest = json.loads((second / "manifest.json").read_bytes())
     assert "epochs" not in manifest["metrics"]  # of the encoder: it had none
     assert manifest["metrics"]["adapter"]["lists"] > 0
+
+
+def test_several_targets_of_a_user_are_foretold_by_one_release(data: EvaluationData, stage: FullStage) -> None:
+    form = full_report(data, replace(stage, targets=2, users=10)).to_dict()
+    assert form["users"] == 10
+    assert form["protocol"]["targets"] == 2
+    (said,) = stage.kept.glob("workspace-*/said-*.npy")
+    assert len(np.load(said)) == 20
