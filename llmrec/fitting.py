@@ -339,7 +339,7 @@ class Fit:
             "seed": self.settings.fit.seed,
             "settings": self.settings.model_dump(mode="json", include=sections),
             "metrics": {**found, **trained.metrics},
-            "parent": self.store.alias("rank"),
+            "parent": self.store.aliases.now("rank"),
         }
 
 

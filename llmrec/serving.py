@@ -151,7 +151,7 @@ class Serving:
         """
         if self._named is not None:
             return self._named
-        version = self._store.alias("rank")
+        version = self._store.aliases.now("rank")
         if version is None:
             root = self._workspace.root
             raise NotFittedError(f"{root} has no release yet", hint="run `llmrec fit` (rec.fit()) first")

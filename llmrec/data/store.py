@@ -15,15 +15,16 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
 
+from llmrec.data.aliases import Aliases
 from llmrec.data.engine import insert_or_ignore, make_engine, reading, writing
 from llmrec.data.forgetting import forget, last_forgotten, take_back
 from llmrec.data.items_version import read_items_version
 from llmrec.data.lookup import Lookup
 from llmrec.data.migrations import upgrade
-from llmrec.data.release_log import EVERY, ReleaseLog, ReleaseState, write_deed
-from llmrec.data.schema import aliases, events, items, users
+from llmrec.data.release_log import ReleaseLog
+from llmrec.data.schema import events, items, users
 from llmrec.data.shown import ShownLists
 from llmrec.data.turns import Turns
 from llmrec.errors import ConflictError, DataError, UnknownItemError
@@ -44,6 +45,7 @@ class Store:
         shown: The lists that were recommended.
         turns: What was said in conversations.
         lookup: Users and items by what somebody types.
+        aliases: Which release answers each task.
         release_log: What became of each release.
     """
 
@@ -52,6 +54,7 @@ class Store:
         self.shown = ShownLists(engine)
         self.turns = Turns(engine)
         self.lookup = Lookup(engine)
+        self.aliases = Aliases(engine)
         self.release_log = ReleaseLog(engine)
 
     @classmethod
@@ -287,54 +290,6 @@ class Store:
         """When a user was deleted last, or None."""
         with reading(self.engine) as connection:
             return last_forgotten(connection)
-
-    # --- release pointers
-
-    def alias(self, task: str) -> str | None:
-        """The release that answers a task now."""
-        rows = self._rows(select(aliases.c.release).where(aliases.c.task == task))
-        return rows[0][0] if rows else None
-
-    def previous_alias(self, task: str) -> str | None:
-        """The release that answered the task before the present one."""
-        rows = self._rows(select(aliases.c.previous).where(aliases.c.task == task))
-        return rows[0][0] if rows else None
-
-    def set_alias(
-        self,
-        task: str,
-        release: str,
-        *,
-        expected: str | None = EVERY,
-        state: ReleaseState = "promoted",
-        why: str = "",
-    ) -> bool:
-        """Point a task at a release, and remember the one before; setting the same one again changes nothing.
-
-        Args:
-            task: Which.
-            release: Its version.
-            expected: What it must point at now, None for nothing, `EVERY` for whatever; looked at in the same
-                transaction.
-            state: What the log calls that, in the same transaction.
-            why: What it says of the reason.
-
-        Returns:
-            Whether it points there now; False, and nothing has changed, where it did not point at what was expected.
-        """
-        with writing(self.engine) as connection:
-            before = connection.scalar(select(aliases.c.release).where(aliases.c.task == task))
-            if expected not in (EVERY, before):
-                return False
-            if before == release:
-                return True
-            if before is None:
-                connection.execute(aliases.insert().values(task=task, release=release))
-            else:
-                moved = update(aliases).where(aliases.c.task == task)
-                connection.execute(moved.values(previous=before, release=release))
-            write_deed(connection, task, release, state, why)
-        return True
 
     # --- how
 

@@ -163,7 +163,7 @@ class ReleaseStore:
 
     def live(self) -> str | None:
         """The version that is live, or None before the first."""
-        return self._store.alias(self._task)
+        return self._store.aliases.now(self._task)
 
     def champion(self) -> Release | None:
         """The release that is live, or None before the first."""
@@ -178,7 +178,7 @@ class ReleaseStore:
             why: For the log.
         """
         release = self.get(version)
-        self._store.set_alias(self._task, release.version, why=why)
+        self._store.aliases.move(self._task, release.version, why=why)
         return release
 
     def succeed(self, before: str | None, version: str, why: str = "") -> bool:
@@ -189,7 +189,7 @@ class ReleaseStore:
             version: Which is to follow it.
             why: For the log.
         """
-        return self._store.set_alias(self._task, self.get(version).version, expected=before, why=why)
+        return self._store.aliases.move(self._task, self.get(version).version, expected=before, why=why)
 
     def rollback(self, why: str = "") -> Release:
         """Make the release live again that was live before; a second call undoes the first.
@@ -200,11 +200,11 @@ class ReleaseStore:
         Raises:
             ReleaseError: No other release was live before.
         """
-        previous = self._store.previous_alias(self._task)
+        previous = self._store.aliases.before(self._task)
         if previous is None:
             raise ReleaseError(f"no other release of {self._task} was live before", hint="nothing was changed")
         release = self.get(previous)
-        self._store.set_alias(self._task, release.version, state="rolled back", why=why)
+        self._store.aliases.move(self._task, release.version, state="rolled back", why=why)
         return release
 
     def log(self) -> tuple[ReleaseDeed, ...]:
@@ -273,7 +273,7 @@ class ReleaseStore:
 
     def discard(self, release: Release) -> None:
         """Remove a release that was never live."""
-        assert release.version not in (self._store.alias(self._task), self._store.previous_alias(self._task))
+        assert release.version not in (self._store.aliases.now(self._task), self._store.aliases.before(self._task))
         self.note(release.version, "discarded", "it cannot be used here")
         shutil.rmtree(release.directory)
 

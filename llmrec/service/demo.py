@@ -29,7 +29,7 @@ _COMPARED = 50
 _SETTINGS = {
     "encoder": {"epochs": 12},
     "ranking": {"attributes": 0},
-    "learning": {"most_lists": 200, "last_layers": 6, "validation_lists": 24, "gate_users": 40},
+    "learning": {"most_lists": 150, "last_layers": 6, "validation_lists": 16, "gate_users": 40},
 }
 
 
@@ -81,7 +81,7 @@ def _prepare(rec: llmrec.Recommender) -> None:
     if is_empty:
         with _step("importing users, items and ratings"):
             rec.import_(users=data, items=data, events=data, progress=True)
-    if rec.store.alias("rank") is None and not _took_up_shipped(rec):
+    if rec.store.aliases.now("rank") is None and not _took_up_shipped(rec):
         with _step("embedding the items, training the sequence encoder, weighing the opinions"):
             rec.fit()
 

@@ -122,7 +122,7 @@ def _list(context: typer.Context, task: Task = "rank", workspace: Workspace = HE
     if context.invoked_subcommand:
         return
     with opened(workspace) as rec:
-        live = rec.store.alias(task)
+        live = rec.store.aliases.now(task)
         forgotten = rec.store.last_forgotten()
         found = [release.to_dict(live, forgotten) for release in _releases_of(rec, task).list()]
     if as_json:

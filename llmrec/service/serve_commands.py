@@ -71,7 +71,7 @@ def serve_workspace(workspace: Path, host: str, port: int, names: frozenset[str]
     listening = _bound(host, port)
     _start_access_log()
     with opened(workspace) as rec:
-        if rec.store.alias("rank") is None:
+        if rec.store.aliases.now("rank") is None:
             rec.ready()  # says what is missing, before anything is loaded
         say("… loading the models")
         rec.share(rec.settings.service.batch)

@@ -88,7 +88,7 @@ def import_(
             rename=names_of(rename),
             progress=sys.stderr.isatty(),
         )
-        is_fitted = rec.store.alias("rank") is not None
+        is_fitted = rec.store.aliases.now("rank") is not None
     if as_json:
         counts = {
             name: dict(zip(("new", "updated", "repeated"), one, strict=True)) for name, one in import_counts(report)

@@ -207,15 +207,15 @@ def test_the_items_version_grows_with_each_change_and_only_then(courses: Store) 
 
 
 def test_an_alias_moves_and_remembers_where_it_was(store: Store) -> None:
-    assert store.alias("rank") is None
-    store.set_alias("rank", "0001")
-    assert (store.alias("rank"), store.previous_alias("rank")) == ("0001", None)
-    store.set_alias("rank", "0002")
-    store.set_alias("rank", "0002")
-    assert (store.alias("rank"), store.previous_alias("rank")) == ("0002", "0001")
-    assert store.alias("answer") is None
+    assert store.aliases.now("rank") is None
+    store.aliases.move("rank", "0001")
+    assert (store.aliases.now("rank"), store.aliases.before("rank")) == ("0001", None)
+    store.aliases.move("rank", "0002")
+    store.aliases.move("rank", "0002")
+    assert (store.aliases.now("rank"), store.aliases.before("rank")) == ("0002", "0001")
+    assert store.aliases.now("answer") is None
     # Each move stands in the log with its reason, and what changed nothing does not.
-    store.set_alias("rank", "0001", state="rolled back", why="it was worse")
+    store.aliases.move("rank", "0001", state="rolled back", why="it was worse")
     deeds = store.release_log.of("rank")
     assert [(one.release, one.state) for one in deeds] == [
         ("0001", "promoted"), ("0002", "promoted"), ("0001", "rolled back")
@@ -227,15 +227,15 @@ def test_an_alias_moves_and_remembers_where_it_was(store: Store) -> None:
 
 
 def test_the_log_and_the_alias_move_together_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.set_alias("rank", "0001")
+    store.aliases.move("rank", "0001")
 
     def fails(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("llmrec.data.store.write_deed", fails)
+    monkeypatch.setattr("llmrec.data.aliases.write_deed", fails)
     with pytest.raises(OSError, match="disk full"):
-        store.set_alias("rank", "0002")
-    assert store.alias("rank") == "0001"
+        store.aliases.move("rank", "0002")
+    assert store.aliases.now("rank") == "0001"
     assert [one.release for one in store.release_log.of("rank")] == ["0001"]
 
 
@@ -295,3 +295,13 @@ def test_feedback_survives_the_death_of_its_process(courses: Store, url: str) ->
     )
     assert subprocess.run([sys.executable, "-c", send, url], check=False).returncode == -9
     assert [event.event_id for event in courses.events("ada")] == ["e1"]
+
+
+def test_an_alias_moves_only_from_where_it_was_expected(store: Store) -> None:
+    assert not store.aliases.move("rank", "0001", expected="0009")
+    assert store.aliases.now("rank") is None
+    assert store.aliases.move("rank", "0001", expected=None)
+    assert not store.aliases.move("rank", "0002", expected=None)
+    assert store.aliases.now("rank") == "0001"
+    assert store.aliases.move("rank", "0002", expected="0001")
+    assert [one.release for one in store.release_log.of("rank")] == ["0001", "0002"]

@@ -166,8 +166,8 @@ def test_thumbs_teach_a_wording_that_goes_live_and_back(walks: Recommender, caps
     run = retrain_answers(walks, progress=False)
     assert capsys.readouterr().out == ""
     assert run.promoted, run.reason
-    assert run.release.version == "answer/0001" == walks.store.alias("answer")
-    assert walks.store.alias("rank") == "rank/0001"
+    assert run.release.version == "answer/0001" == walks.store.aliases.now("answer")
+    assert walks.store.aliases.now("rank") == "rank/0001"
     assert (run.verdict.comparison.low or 0) > 0
     assert "margin of liked over disliked" in run.reason
     report = json.loads((walks.workspace.root / "reports" / "answer-0001.json").read_text())
@@ -182,10 +182,10 @@ def test_thumbs_teach_a_wording_that_goes_live_and_back(walks: Recommender, caps
 
     second = retrain_answers(walks, progress=False)  # the same thumbs again are no better than the champion
     assert not second.promoted
-    assert walks.store.alias("answer") == "answer/0001"
+    assert walks.store.aliases.now("answer") == "answer/0001"
     walks.answers().releases.promote("answer/0002")
     assert main(["releases", "rollback", "--task", "answer", "-w", str(walks.workspace.root)]) == 0
-    assert walks.store.alias("answer") == "answer/0001"
+    assert walks.store.aliases.now("answer") == "answer/0001"
     assert walks.explain("u1", "i5").trace.notes[-1].startswith("worded by")
 
 
@@ -206,7 +206,7 @@ def test_a_wording_that_says_more_beyond_the_evidence_is_refused(
     run = retrain_answers(walks, progress=False)
     assert not run.promoted
     assert "wordings say more than the evidence" in run.reason
-    assert walks.store.alias("answer") is None
+    assert walks.store.aliases.now("answer") is None
     assert run.release.version == "answer/0001"
 
 

@@ -186,7 +186,7 @@ def test_a_retraining_makes_a_release_whose_adapter_answers(courses: Recommender
     assert found["lists"] > USERS
     assert found["step"] > 0
     assert release.manifest["settings"]["learning"]["rank"] == 2
-    assert run.promoted == (courses.store.alias("rank") == release.version)
+    assert run.promoted == (courses.store.aliases.now("rank") == release.version)
     assert "held-out requests" in run.reason
     courses.releases.promote(release.version)
     after = courses.recommend("u1", filter_seen=False)
@@ -289,7 +289,7 @@ def test_a_release_made_elsewhere_is_taken_up_whole_or_not_at_all(
     with Recommender.create(tmp_path / "other", settings(tiny_base), encoder=WordEncoder()) as rec:
         fill(rec)
         installed = rec.install(shipped)
-        assert installed.version == rec.store.alias("rank")
+        assert installed.version == rec.store.aliases.now("rank")
         assert [one.score for one in rec.recommend("u1").items] == pytest.approx(expected, abs=1e-5)
         broken = shipped / "adapter" / "adapter_model.safetensors"
         broken.write_bytes(broken.read_bytes()[:-1])
@@ -366,7 +366,7 @@ def test_a_running_recommender_stays_on_the_old_release_where_the_new_one_cannot
     path = new.directory / "encoder.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    courses.store.set_alias("rank", new.version)
+    courses.store.aliases.move("rank", new.version)
     for _ in range(2):
         assert courses.recommend("u1").release == old
     assert caplog.text.count(f"{old} stays live, because {new.version} cannot be used") == 1
@@ -509,7 +509,7 @@ def test_a_gate_that_fails_loses_no_training(courses: Recommender, monkeypatch: 
         real(run)
 
     monkeypatch.setattr(training_module._Run, "_step", counted)
-    assert release_of(courses).version == courses.store.alias("rank")
+    assert release_of(courses).version == courses.store.aliases.now("rank")
     assert not steps
     assert not list(courses.workspace.training.iterdir())
 
@@ -554,9 +554,9 @@ def test_the_workspace_before_a_subcommand_is_the_one_that_is_meant(
     root = str(courses.workspace.root)
     assert main(["releases", "-w", root, "--json", "promote", first]) == 0
     assert json.loads(capsys.readouterr().out) == {"release": first}
-    assert courses.store.alias("rank") == first
+    assert courses.store.aliases.now("rank") == first
     assert main(["releases", "rollback", "-w", root]) == 0
-    assert courses.store.alias("rank") == second
+    assert courses.store.aliases.now("rank") == second
 
 
 def test_an_evolving_adapter_begins_with_the_live_one(
