@@ -198,7 +198,7 @@ class LearningSettings(_Section):
     """Of more lists the users' newest are learnt from."""
     gate_users: Positive = 200
     """On so many held-out requests the new release is compared with the live one."""
-    exposure_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
+    exposure_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.5
     """An item may come onto so many times as many lists as before, or as users took it who can be trusted."""
     latency_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.0
     """The new release may take so many times as long for a list."""

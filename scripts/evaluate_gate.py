@@ -6,8 +6,8 @@ MovieLens-100K in the order of time, for each seed other users, other poison and
 model, a small encoder. Retrained by `llmrec.learning.retrain` as an operator would, each case against a champion:
 
 - better: the champion knows the first fifth of the events, the challenger all of them.
-- equal: the challenger of `better` is the champion; another one learns the same with another seed.
-- poisoned: the same champion; the challenger learns the rest with some items replaced and some ratings turned.
+- equal: the champion knows all events; another one learns the same with another seed.
+- poisoned: the champion of `equal`; the challenger learns the rest with some items replaced and some ratings turned.
 - pushed: as `better`, and 250 accounts made for it each take a few popular items and then one that few people took.
   What the challenger learns is worth going live for, so that the gate has to see the push. `newcomer_quota` is off.
 - busy: the same, with accounts that take twenty items each.
@@ -154,14 +154,15 @@ class Runs:
         return self._retrained("better", self._world.batch, seed=1)
 
     def _equal(self) -> dict[str, Any]:
-        with self._opened("better", seed=2) as rec:
-            rec.releases.promote("rank/0003")
+        self._make_whole()
+        with self._opened("whole", seed=2) as rec:
             return self._told(rec, _run(rec))
 
     def _poisoned(self) -> dict[str, Any]:
+        self._make_whole()
         root = self._copy("poisoned")
         # The champion knows these events as they were before somebody changed them.
-        shutil.copytree(self._home / "better" / "releases", root / "releases", dirs_exist_ok=True)
+        shutil.copytree(self._home / "whole" / "releases", root / "releases", dirs_exist_ok=True)
         shutil.rmtree(root / "releases" / "rank" / "0004", ignore_errors=True)
         with self._opened("poisoned", seed=3) as rec:
             rec.add_events(self._world.poisoned())
@@ -176,6 +177,15 @@ class Runs:
 
     def _quota(self) -> dict[str, Any]:
         return self._retrained("quota", self._world.with_fakes(3, 8), seed=4)
+
+    def _make_whole(self) -> None:
+        """A champion of all events: without a quota, which would leave some for the next release to be better by."""
+        if not (self._home / "whole" / "made").exists():
+            self._copy("whole")
+            with self._opened("whole", seed=1, quota=0.0) as rec:
+                rec.add_events(self._world.batch)
+                rec.releases.promote(_run(rec).release.version)
+            (self._home / "whole" / "made").touch()
 
     def _retrained(self, case: str, batch: Sequence[Event], **settings: float) -> dict[str, Any]:
         self._copy(case)
