@@ -196,6 +196,8 @@ class LearningSettings(_Section):
     """Items on such a list beside the one that was taken."""
     most_lists: Positive = 20_000
     """Of more lists the users' newest are learnt from."""
+    least_events: Annotated[int, Field(ge=0)] = 1
+    """So many events must have come since the last retraining of the same settings, or the next one waits."""
     gate_users: Positive = 200
     """On so many held-out requests the new release is compared with the live one."""
     exposure_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.5

@@ -10,6 +10,7 @@
     │   ├── ImportRefused    rows of an import are bad; carries them as `.rows`
     │   ├── EmptyCatalogueError
     │   ├── UnknownItemError
+    │   ├── NothingNewError  there is nothing to learn that was not learnt before
     │   └── ConflictError    an id is taken by different content
     ├── StoreError           the database cannot be read or written
     ├── SourceError          weights or data cannot be fetched or fail their checksum
@@ -38,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "NotFittedError",
+    "NothingNewError",
     "OverloadedError",
     "PromptError",
     "ReleaseError",
@@ -133,6 +135,10 @@ class EmptyCatalogueError(DataError):
 
 class UnknownItemError(DataError):
     """An item id that the store has never seen."""
+
+
+class NothingNewError(DataError):
+    """There is nothing to learn from that was not learnt from before."""
 
 
 class ConflictError(DataError):

@@ -246,12 +246,12 @@ class Fit:
         wanted = self.settings.encoder
         # What is learnt from is one event after another.
         steps = sum(len(events) - 1 for events in behaviour)
+        if self.encoder is not None:
+            return EncoderFit.of(self.encoder, behaviour)
         if wanted.network == "none" or steps < max(wanted.minimum_events, 1):
             if self.settings.ranking.evidence:
                 _logger.warning("without a sequence encoder nothing is counted, so [ranking] evidence has none to tell")
             return None
-        if self.encoder is not None:
-            return EncoderFit.of(self.encoder, behaviour)
         return fit_encoder(
             behaviour,
             self.catalogue,

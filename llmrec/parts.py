@@ -45,6 +45,9 @@ class Parts:
         prompts: The templates.
         encoder: Embeds item texts; None: the configured one.
         language_model: Ranks; None: the configured one.
+
+    Attributes:
+        is_guest: Whether the language model goes on serving others afterwards: this workspace's adapters then leave it.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Parts:
         self._loading = threading.RLock()
         self._encoder = encoder
         self._language_model = language_model
-        self._is_guest = language_model is not None
+        self.is_guest = False
         self._keeper: CatalogueKeeper | None = None
         self._ranker: Ranker | None = None
         self._rankers: dict[str, Ranker] = {}
@@ -208,7 +211,7 @@ class Parts:
         """End the thread that owns the language model, after what waits for it; another's model loses the adapters."""
         if self._words is not None:
             self._words.end()
-        if self._is_guest and self._ranker is not None:
+        if self.is_guest and self._ranker is not None:
             base = self._ranker.model
             for name in [name for name, ranker in self._rankers.items() if ranker.model is not base]:
                 base.remove_adapter(name)

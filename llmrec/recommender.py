@@ -120,7 +120,9 @@ class Recommender(Keeping):
         if create and own is not None:
             shutil.copytree(own, path / "prompts", dirs_exist_ok=True)
         model = self._parts.ranker().model if settings.ranking.enabled else None
-        return made(path, settings, encoder=self._parts.text_encoder(), language_model=model)
+        guest = made(path, settings, encoder=self._parts.text_encoder(), language_model=model)
+        guest._parts.is_guest = True
+        return guest
 
     def at(self, version: str) -> Recommender:
         """The same recommender, answering by a named release whatever is live: `rec.at("rank/0001").recommend("u42")`.

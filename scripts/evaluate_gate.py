@@ -12,6 +12,7 @@ model, a small encoder. Retrained by `llmrec.learning.retrain` as an operator wo
   What the challenger learns is worth going live for, so that the gate has to see the push. `newcomer_quota` is off.
 - busy: the same, with accounts that take twenty items each.
 - quota: as `pushed`, with `newcomer_quota` as it is by default: the gate may let it pass, if the item does not rise.
+- busy_quota: the same against the busy accounts, who are first to fill a quota.
 
 Each case is kept in a file, so that a second call goes on where the first one stopped.
 """
@@ -41,7 +42,7 @@ from llmrec.files import replace_file
 from llmrec.learning import Retraining, retrain
 from llmrec.service.printing import print_table
 
-CASES = ("better", "equal", "poisoned", "pushed", "busy", "quota")
+CASES = ("better", "equal", "poisoned", "pushed", "busy", "quota", "busy_quota")
 _KNOWN = 0.2
 """A champion that knew half of the events is little worse than one that knows them all: .01 N@10 here."""
 _FAKES = 250
@@ -178,6 +179,9 @@ class Runs:
     def _quota(self) -> dict[str, Any]:
         return self._retrained("quota", self._world.with_fakes(3, 8), seed=4)
 
+    def _busy_quota(self) -> dict[str, Any]:
+        return self._retrained("busy_quota", self._world.with_fakes(18, 22), seed=5)
+
     def _make_whole(self) -> None:
         """A champion of all events but the answers that are asked about next, so that the next one knows no more.
 
@@ -281,7 +285,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def shares(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
     """The pushed item's share of lists with and without the push, and what two seeds of one release differ by."""
-    cases = [case for case in ("better", "pushed", "busy", "quota") if all(case in one for one in found)]
+    cases = [case for case in CASES if case not in ("equal", "poisoned") and all(case in one for one in found)]
     shown = {case: float(np.mean([one[case]["share"] for one in found])) for case in cases}
     if all({"better", "equal"} <= set(one) for one in found):
         apart = [abs(one["equal"]["lists"].get(key, 0) - one["better"]["lists"].get(key, 0))

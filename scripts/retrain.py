@@ -4,7 +4,7 @@
 
 The same as `llmrec retrain -w DIR`; `accelerate launch scripts/retrain.py -w DIR` trains in several processes. The task
 `answer` learns from thumbs how reasons are worded, in one process.
-Exit status: 0 the new release is live, 3 it is not better, 75 another run holds
+Exit status: 0 the new release is live, or nothing new was there to learn from, 3 it is not better, 75 another run holds
 the workspace, 2 any other expected error. A run that was interrupted goes on at the next call.
 """
 
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import llmrec
-from llmrec.errors import BusyError, LlmrecError
+from llmrec.errors import BusyError, LlmrecError, NothingNewError
 from llmrec.files import replace_file
 from llmrec.learning import retrain, retrain_answers
 from llmrec.service.learning_commands import EXIT_NOT_PASSED
@@ -35,6 +35,9 @@ def main() -> int:
     try:
         with llmrec.Recommender.open(options.workspace) as rec:
             run = retrain(rec) if options.task == "rank" else retrain_answers(rec)
+    except NothingNewError as error:
+        say(str(error))
+        return 0
     except LlmrecError as error:
         print_error(error, as_json=False)
         return _EXIT_BUSY if isinstance(error, BusyError) else _EXIT_EXPECTED

@@ -5,10 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Engine, select, update
 
 from llmrec.data.engine import reading, writing
-from llmrec.data.release_log import EVERY, ReleaseState, write_deed
+from llmrec.data.release_log import ReleaseState, write_deed
 from llmrec.data.schema import aliases
 
-__all__ = ["Aliases"]
+__all__ = ["ANY_RELEASE", "Aliases"]
+
+ANY_RELEASE = "*"
+"""No version: whatever is live now may be followed."""
 
 
 class Aliases:
@@ -38,7 +41,7 @@ class Aliases:
         task: str,
         release: str,
         *,
-        expected: str | None = EVERY,
+        expected: str | None = ANY_RELEASE,
         state: ReleaseState = "promoted",
         why: str = "",
     ) -> bool:
@@ -47,8 +50,7 @@ class Aliases:
         Args:
             task: Which.
             release: Its version.
-            expected: What it must point at now, None for nothing, `EVERY` for whatever; looked at in the same
-                transaction.
+            expected: What it must point at now, None for nothing; looked at in the same transaction.
             state: What the log calls that, in the same transaction.
             why: What it says of the reason.
 
@@ -57,7 +59,7 @@ class Aliases:
         """
         with writing(self._engine) as connection:
             before = connection.scalar(select(aliases.c.release).where(aliases.c.task == task))
-            if expected not in (EVERY, before):
+            if expected not in (ANY_RELEASE, before):
                 return False
             if before == release:
                 return True

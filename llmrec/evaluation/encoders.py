@@ -209,7 +209,8 @@ class EncoderSystem(FittedSystem):
 
     def _vocabulary(self, sequences: Sequences) -> EventVocabulary:
         values = sequences.values if sequences.values is not None else np.full(len(sequences.rows), np.nan)
-        return EventVocabulary.of(self._kinds or ("event",), values)
+        timed = sequences.times is not None and bool((sequences.times != NO_TIME).any())
+        return EventVocabulary.of(self._kinds or ("event",), values, timed=timed)
 
 
 def _seconds(times: Rows) -> Floats:

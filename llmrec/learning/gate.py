@@ -81,6 +81,7 @@ def judge_release(
     champion: Release | None,
     requests: Sequence[HeldOutRequest],
     *,
+    replaced: bool = False,
     progress: bool = False,
 ) -> Verdict:
     """Let both answer the requests, and compare.
@@ -90,6 +91,8 @@ def judge_release(
         challenger: The new release.
         champion: The one that is live; None: there is none, or it cannot be compared with.
         requests: Held out from the challenger, with candidates in the order of evidence that has not seen the answers.
+        replaced: Whether the champion may not go on, because it may have learnt from somebody who was deleted: it is
+            enough not to be clearly worse.
         progress: Show bars on a terminal.
     """
     if champion is None:
@@ -107,7 +110,7 @@ def judge_release(
     places = Counter({one: new.places[one] for one in challenger.part("popularity.json") if one in new.places})
     exposed = overexposed(old.places, places, lists, rec.settings.learning.exposure_factor, earned)
     checks = (
-        _quality(compared, len(requests)),
+        _quality(compared, len(requests), replaced=replaced),
         _exposure(exposed),
         _calibration(new, old, requests[:lists]),
         _latency(requests[:_TIMED], challenging, defending, rec),
@@ -140,9 +143,15 @@ def _paired_by_user(
     return compared
 
 
-def _quality(compared: Comparison, users: int) -> Check:
+def _quality(compared: Comparison, users: int, *, replaced: bool = False) -> Check:
     difference, chance = compared.difference or 0.0, 1.0 if compared.p is None else compared.p
     told = f"N@{_CUTOFF} on {users} held-out requests {difference:+.4f} [{compared.low:+.4f}, {compared.high:+.4f}]"
+    told += f", p {chance:.3f}"
+    if replaced:
+        passed = (compared.high or 0.0) >= 0
+        verdict = "not clearly worse than the champion" if passed else "clearly worse than the champion"
+        said = f"{verdict}, which may have learnt from somebody who was deleted: {told}"
+        return Check("quality", passed, said, compared.to_dict())
     passed = difference > 0 and chance <= 2 * _CHANCE
     verdict = "better than the champion" if passed else "not shown to be better than the champion"
     return Check("quality", passed, f"{verdict}: {told}", compared.to_dict())

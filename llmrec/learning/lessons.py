@@ -21,7 +21,7 @@ from llmrec.files import replace_file
 from llmrec.learning.examples import Example
 from llmrec.models import PromptTree
 
-__all__ = ["Lessons", "await_shared", "is_helper", "share"]
+__all__ = ["Lessons", "await_shared", "is_alone", "is_helper", "share"]
 
 _PATIENCE = timedelta(hours=24)
 """What the other processes wait for lists."""
@@ -40,6 +40,11 @@ class Lessons:
     epoch: Callable[[int], Sequence[Example]]
     validation: Sequence[Example]
     identity: str
+
+
+def is_alone() -> bool:
+    """Whether this is the only process of its run."""
+    return _processes() == 1
 
 
 def is_helper() -> bool:

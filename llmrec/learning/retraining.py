@@ -6,11 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmrec.errors import ModelError, ReleaseError
+from llmrec.errors import ConfigError, ModelError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
+from llmrec.learning.due import require_news
 from llmrec.learning.gate import judge_release
 from llmrec.learning.held_out import held_out_histories
-from llmrec.learning.lessons import is_helper
+from llmrec.learning.lessons import is_alone, is_helper
 from llmrec.learning.ranker import assist, begins_with, train_ranker
 from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.settling import settle
@@ -73,7 +74,7 @@ def retrain(
     Args:
         rec: The workspace.
         anew: Train the encoder from nothing, not from the live release's.
-        encoder: Taken as it is instead of training one, as `Fit.encoder` says.
+        encoder: Taken as it is instead of training one, as `Fit.encoder` says; only where no release is live yet.
         progress: Show bars; None: when standard error is a terminal.
 
     Returns:
@@ -81,7 +82,8 @@ def retrain(
 
     Raises:
         BusyError: A fit, import or retrain is running.
-        DataError: There is too little behaviour.
+        DataError: There is too little behaviour; or (`NothingNewError`) it was learnt from before.
+        ConfigError: An encoder is given, and a release is live.
         ModelError: The language model cannot be trained.
         MissingExtraError: Free text is to be learnt from, and what scrubs it is not installed.
     """
@@ -91,6 +93,12 @@ def retrain(
     if rec.settings.ranking.enabled:
         scrub_by(rec.settings.learning)  # what is missing is said before hours of training
     live, champion = rec.releases.live(), _champion(rec)
+    marked = champion is not None and champion.made_before(rec.store.last_forgotten())
+    if champion is not None and encoder is not None:
+        raise ConfigError("a given encoder may know the held-out answers", hint="drop encoder; retrain trains one")
+    # Of several processes none may stop while others wait for it.
+    if champion is not None and not marked and not anew and is_alone():
+        require_news(rec)
     gate: list[History] = []
     verdicts: list[Verdict] = []
 
@@ -104,12 +112,12 @@ def retrain(
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
         if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
             return TrainedRanker(None)
-        return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, champion))
+        return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, None if marked else champion))
 
     def judged(release: Release) -> None:
         k = rec.settings.retrieval.candidates
         asked = judge(gate, rec.answering(release.version)[0], k) if gate else []
-        verdict = judge_release(rec, release, champion, asked, progress=bool(progress))
+        verdict = judge_release(rec, release, champion, asked, replaced=marked, progress=bool(progress))
         verdicts.append(settle(rec.releases, release, verdict, live, rec.workspace.reports))
 
     release = rec.make_release(
@@ -126,9 +134,9 @@ def _crowd(fit: Fit, snapshot: int, champion: Release) -> frozenset[int]:
 
 
 def _champion(rec: Recommender) -> Release | None:
-    """The release to beat, found out before hours of training; None where it cannot, or must not, go on answering."""
+    """The release to beat, found out before hours of training; None where it cannot go on answering."""
     champion = rec.releases.champion()
-    if champion is None or champion.made_before(rec.store.last_forgotten()):
+    if champion is None:
         return None
     try:
         rec.answering(champion.version)

@@ -176,8 +176,11 @@ class ReleaseStore:
         Args:
             version: Which.
             why: For the log.
+
+        Raises:
+            ReleaseError: There is none, or it is damaged.
         """
-        release = self.get(version)
+        release = self._whole(version)
         self._store.aliases.move(self._task, release.version, why=why)
         return release
 
@@ -189,7 +192,7 @@ class ReleaseStore:
             version: Which is to follow it.
             why: For the log.
         """
-        return self._store.aliases.move(self._task, self.get(version).version, expected=before, why=why)
+        return self._store.aliases.move(self._task, self._whole(version).version, expected=before, why=why)
 
     def rollback(self, why: str = "") -> Release:
         """Make the release live again that was live before; a second call undoes the first.
@@ -198,13 +201,21 @@ class ReleaseStore:
             why: For the log.
 
         Raises:
-            ReleaseError: No other release was live before.
+            ReleaseError: No other release was live before, it is damaged, or another one went live meanwhile.
         """
-        previous = self._store.aliases.before(self._task)
+        live, previous = self.live(), self._store.aliases.before(self._task)
         if previous is None:
             raise ReleaseError(f"no other release of {self._task} was live before", hint="nothing was changed")
-        release = self.get(previous)
-        self._store.aliases.move(self._task, release.version, state="rolled back", why=why)
+        release = self._whole(previous)
+        if not self._store.aliases.move(self._task, previous, expected=live, state="rolled back", why=why):
+            raise ReleaseError("another release went live meanwhile", hint="see `llmrec releases`, and decide again")
+        return release
+
+    def _whole(self, version: str) -> Release:
+        """A release with every part as it was made: what goes live must be able to answer."""
+        release = self.get(version)
+        for name in release.manifest["files"]:
+            release.read(name)
         return release
 
     def log(self) -> tuple[ReleaseDeed, ...]:

@@ -107,7 +107,8 @@ def _rearranged(table: Tensor, names: Sequence[str], wanted: Sequence[str]) -> T
 def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:
     events = [event for user in users for event in user]
     values = np.array([np.nan if event.value is None else event.value for event in events], dtype=np.float64)
-    return EventVocabulary.of([event.kind for event in events], values)
+    timed = any(event.timestamp is not None for event in events)
+    return EventVocabulary.of([event.kind for event in events], values, timed=timed)
 
 
 def _fingerprint(users: Sequence[EventArrays], item_ids: Sequence[str], texts: NDArray[np.float32]) -> str:

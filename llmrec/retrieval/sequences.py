@@ -17,8 +17,6 @@ Floats = NDArray[np.float32]
 
 GAP_BUCKETS = 16
 """0: no time known; then powers of four of the seconds since the event before."""
-_BARE = ("event",)
-"""The kinds of training data that say nothing of an event but its item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +52,26 @@ class EventVocabulary:
         kinds: Kinds of events; a kind's number is its place plus one, 0 stands for any other.
         mean: Mean of the values in training.
         spread: Their standard deviation.
+        bare: Whether nothing was known in training of an event but its item, so that nothing else is read.
     """
 
     kinds: tuple[str, ...] = ()
     mean: float = 0.0
     spread: float = 1.0
+    bare: bool = False
 
     @classmethod
-    def of(cls, kinds: Sequence[str], values: NDArray[np.float64]) -> EventVocabulary:
-        """The vocabulary of a training set; `values` are NaN where an event has none."""
+    def of(cls, kinds: Sequence[str], values: NDArray[np.float64], *, timed: bool = True) -> EventVocabulary:
+        """The vocabulary of a training set.
+
+        Args:
+            kinds: Of its events.
+            values: Of its events, NaN where one has none.
+            timed: Whether any of them has a time.
+        """
         known = values[~np.isnan(values)]
         if not len(known):
-            return cls(tuple(sorted(set(kinds))))
+            return cls(tuple(sorted(set(kinds))), bare=len(set(kinds)) == 1 and not timed)
         return cls(tuple(sorted(set(kinds))), float(known.mean()), float(known.std()) or 1.0)
 
     def arrays(self, events: Sequence[Event], rows: Mapping[str, int]) -> EventArrays:
@@ -82,12 +88,10 @@ class EventVocabulary:
     def encode(
         self, *, rows: Ints, kinds: Sequence[str], values: NDArray[np.float64], times: NDArray[np.float64]
     ) -> EventArrays:
-        """Raw columns of one user, oldest first, as arrays; `times` in seconds, NaN where unknown.
-
-        Of bare events nothing else was learnt, so kinds, values and times are left out for such a vocabulary.
-        """
-        if self.kinds == _BARE:
-            kinds, values, times = _BARE * len(rows), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        """Raw columns of one user, oldest first, as arrays; `times` in seconds, NaN where unknown."""
+        if self.bare:
+            unknown = np.full(len(rows), np.nan)
+            kinds, values, times = self.kinds[:1] * len(rows), unknown, unknown
         numbers = {kind: place for place, kind in enumerate(self.kinds, 1)}
         missing = np.isnan(values)
         standard = np.where(missing, 0.0, (values - self.mean) / self.spread)

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 import llmrec.learning
+from llmrec.errors import NothingNewError
 from llmrec.files import replace_file
 from llmrec.releases import Release, ReleaseStore
+from llmrec.service.evaluating import Outputs
 from llmrec.service.options import HERE, AsJson, Workspace, command, opened
 from llmrec.service.printing import print_json, print_table, say
 
@@ -43,15 +45,24 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(_learning_app, name="learning")
 
 
-def retrain(task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = False) -> None:
+def retrain(
+    task: Task = "rank",
+    anew: Annotated[bool, typer.Option(help="Train the encoder from nothing, and even without new events.")] = False,
+    workspace: Workspace = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Train the language model's adapter on what users did; the new release goes live if it is better.
 
-    Exit status 3: it is not, and the live release stays.
+    Exit status 3: it is not, and the live release stays. 0: it is live, or nothing new was there to learn from.
 
     Example: llmrec retrain -w shop
     """
     with opened(workspace) as rec:
-        run = llmrec.learning.retrain(rec) if task == "rank" else llmrec.learning.retrain_answers(rec)
+        try:
+            run = llmrec.learning.retrain(rec, anew=anew) if task == "rank" else llmrec.learning.retrain_answers(rec)
+        except NothingNewError as error:
+            _say_nothing_new(error, as_json=as_json)
+            return
     if run is None:
         return  # another process of the same run tells of it
     if as_json:
@@ -62,6 +73,14 @@ def retrain(task: Task = "rank", workspace: Workspace = HERE, as_json: AsJson = 
         say(f"Next: {command('releases' if task == 'rank' else 'releases --task answer', workspace)}")
     if not run.promoted:
         raise typer.Exit(EXIT_NOT_PASSED)
+
+
+def _say_nothing_new(error: NothingNewError, *, as_json: bool) -> None:
+    """A timer that finds nothing to do has not failed."""
+    if as_json:
+        print_json({"release": None, "promoted": False, "reason": str(error)})
+    else:
+        say(f"{error}. To do it all the same: {error.hint}")
 
 
 def replay(
@@ -81,6 +100,8 @@ def replay(
     wanted = llmrec.learning.ReplayOptions(
         blocks, requests, warm_up, policies=llmrec.learning.policies_of(policy or llmrec.learning.PLAIN), llm=llm
     )
+    if html is not None:
+        Outputs(html=html).check()
     with opened(workspace) as rec:
         played = llmrec.learning.replay(rec, rec.workspace.root / "replay", wanted, progress=True)
     if html is not None:
@@ -153,7 +174,8 @@ def rollback(context: typer.Context, task: Task = "rank", workspace: Workspace =
     Example: llmrec releases rollback -w shop
     """
     with opened(_meant(context, workspace)) as rec:
-        _say_live(_releases_of(rec, task).rollback(_BY_HAND), as_json=_is_json(context, as_json))
+        releases = _releases_of(rec, _task_of(context, task))
+        _say_live(releases.rollback(_BY_HAND), as_json=_is_json(context, as_json))
 
 
 @_releases_app.command()
@@ -178,7 +200,7 @@ def log(context: typer.Context, task: Task = "rank", workspace: Workspace = HERE
     Example: llmrec releases log -w shop
     """
     with opened(_meant(context, workspace)) as rec:
-        deeds = [deed.to_dict() for deed in _releases_of(rec, task).log()]
+        deeds = [deed.to_dict() for deed in _releases_of(rec, _task_of(context, task)).log()]
     if _is_json(context, as_json):
         print_json(deeds)
     else:
@@ -195,6 +217,13 @@ def _meant(context: typer.Context, workspace: Path) -> Path:
     assert context.parent is not None
     given: Path = context.parent.params["workspace"]
     return given if workspace == HERE else workspace
+
+
+def _task_of(context: typer.Context, task: Task) -> Task:
+    """`releases --task answer rollback` means the same as `releases rollback --task answer`."""
+    assert context.parent is not None
+    given: Task = context.parent.params["task"]
+    return given if task == "rank" else task
 
 
 def _is_json(context: typer.Context, as_json: bool) -> bool:

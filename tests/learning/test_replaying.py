@@ -225,4 +225,4 @@ def test_workspaces_that_share_a_model_do_not_share_their_adapters(log: Recommen
             made = rec.releases.create({"adapter/weights": b""}, {"base_model": model.sha256})
             rec._parts.adapted(made)
     assert len(set(names)) == 3
-    assert set(removed) == set(names)  # once the workspaces are closed
+    assert removed == [names[1]]  # the guest's, once it is closed; the other one's go with the model

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender, fitting, serving
-from llmrec.errors import BusyError, DataError, MissingExtraError, ReleaseError
+from llmrec.errors import BusyError, ConfigError, DataError, MissingExtraError, NothingNewError, ReleaseError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain, retraining, scrubbing
@@ -514,15 +514,54 @@ def test_a_gate_that_fails_loses_no_training(courses: Recommender, monkeypatch: 
     assert not list(courses.workspace.training.iterdir())
 
 
-def test_a_champion_that_knows_a_deleted_user_is_not_compared_with(courses: Recommender) -> None:
+def test_a_champion_that_knows_a_deleted_user_need_not_be_beaten_but_is_no_way_around_the_gate(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     courses.fit()
     courses.forget("u1")
+    begun: list[Path | None] = []
+    train = retraining.train_ranker
+
+    def seen(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path | None) -> TrainedRanker:
+        begun.append(start)
+        return train(fit, fitted, snapshot, start)
+
+    monkeypatch.setattr(retraining, "train_ranker", seen)
     run = retrain(courses, progress=False)
     assert run is not None
+    assert begun == [None]  # what may know somebody who was deleted is not gone on from
+    assert run.release.manifest["data"]["withheld"]
+    assert {check.name for check in run.verdict.checks} == {
+        "quality", "exposure", "calibration", "latency", "safety"
+    }  # fmt: skip
+    assert "may have learnt from somebody who was deleted" in run.reason
     assert run.promoted
-    assert "no release to compare with" in run.reason
     (passed,) = (one for one in courses.releases.log() if one.state == "passed")
     assert passed.why == run.reason
+
+
+def test_what_was_learnt_before_is_not_learnt_again_unless_it_is_wanted(courses: Recommender) -> None:
+    courses.fit()
+    first = retrain(courses, progress=False)  # a fit is no retraining
+    assert first is not None
+    with pytest.raises(NothingNewError, match=f"0 new events came since {first.release.version}"):
+        retrain(courses, progress=False)
+    courses.add_events([Event("u1", "s3", "impression")])
+    with pytest.raises(NothingNewError):
+        retrain(courses, progress=False)
+    before = len(courses.releases.list())
+    assert retrain(courses, anew=True, progress=False) is not None
+    courses.add_events([Event("u1", "s3", "like")])
+    assert retrain(courses, progress=False) is not None
+    assert len(courses.releases.list()) == before + 2
+
+
+def test_a_given_encoder_is_refused_where_answers_are_withheld(courses: Recommender) -> None:
+    courses.fit()
+    encoder = courses._serving.previous_encoder()
+    assert encoder is not None
+    with pytest.raises(ConfigError, match="may know the held-out answers"):
+        retrain(courses, encoder=encoder, progress=False)
 
 
 def test_what_went_live_meanwhile_stays_live_where_there_was_nothing_to_compare_with(
@@ -544,6 +583,9 @@ def test_what_went_live_meanwhile_stays_live_where_there_was_nothing_to_compare_
         assert not run.promoted
         assert "meanwhile" in run.reason
         assert rec.releases.live() == other
+        assert [one.state for one in rec.releases.log() if one.release == run.release.version][-1] == "rejected"
+        report = json.loads((rec.workspace.reports / f"{run.release.version.replace('/', '-')}.json").read_bytes())
+        assert not report["passed"]
 
 
 def test_the_workspace_before_a_subcommand_is_the_one_that_is_meant(
@@ -557,6 +599,36 @@ def test_the_workspace_before_a_subcommand_is_the_one_that_is_meant(
     assert courses.store.aliases.now("rank") == first
     assert main(["releases", "rollback", "-w", root]) == 0
     assert courses.store.aliases.now("rank") == second
+    # So is the task: what words reasons is another matter than what ranks.
+    assert main(["releases", "--task", "answer", "-w", root, "rollback"]) == 2
+    assert "answer" in capsys.readouterr().err
+    assert courses.store.aliases.now("rank") == second
+    capsys.readouterr()
+    assert main(["releases", "--task", "answer", "-w", root, "--json", "log"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_page_that_cannot_be_written_is_told_before_a_replay(
+    courses: Recommender, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("llmrec.learning.replay", None)
+    assert main(["replay", "--html", str(tmp_path), "-w", str(courses.workspace.root)]) == 2
+    assert "is a directory" in capsys.readouterr().err
+
+
+def test_a_timer_that_finds_nothing_new_has_not_failed(
+    courses: Recommender, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmrec.parts.TextEncoder.load", lambda *_, **__: WordEncoder())
+    retrain(courses, progress=False)
+    root = str(courses.workspace.root)
+    assert main(["retrain", "-w", root, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["release"] is None
+    assert "0 new events" in told["reason"]
+    assert main(["retrain", "-w", root]) == 0
+    assert "--anew" in capsys.readouterr().err
+    assert len(courses.releases.list()) == 1
 
 
 def test_an_evolving_adapter_begins_with_the_live_one(
@@ -571,7 +643,7 @@ def test_an_evolving_adapter_begins_with_the_live_one(
 
     monkeypatch.setattr(LoraLearner, "begin_with", watched)
     wanted = settings(tiny_base)
-    wanted["learning"] |= {"start": "champion", "pull": 1.0}
+    wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0}
     with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
         fill(rec)
         first = release_of(rec)

@@ -8,7 +8,7 @@ import pytest
 
 from llmrec.data import Store
 from llmrec.errors import ReleaseError
-from llmrec.releases import ReleaseStore, release
+from llmrec.releases import Release, ReleaseStore, release
 
 
 @pytest.fixture
@@ -122,6 +122,37 @@ def test_a_release_follows_only_the_one_that_it_was_made_to_follow(releases: Rel
     assert releases.succeed(first, second, "retrain")
     assert releases.live() == second
     assert releases.rollback().version == first
+
+
+def test_what_is_damaged_goes_live_in_no_way(releases: ReleaseStore) -> None:
+    first, second = (releases.create({"fusion.json": number}, {}) for number in (1, 2))
+    releases.promote(first.version)
+    releases.promote(second.version)
+    (first.directory / "fusion.json").write_text("3")
+    for way in (
+        releases.rollback,
+        lambda: releases.promote(first.version),
+        lambda: releases.succeed(None, "rank/0001"),
+    ):
+        with pytest.raises(ReleaseError, match="was changed after it was made"):
+            way()
+    assert releases.live() == second.version
+
+
+def test_a_rollback_beside_another_promotion_is_told(releases: ReleaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        releases.promote(releases.create({}, {}).version)
+    whole = releases._whole
+
+    def meanwhile(version: str) -> Release:
+        monkeypatch.undo()
+        releases.promote("rank/0001")
+        return whole(version)
+
+    monkeypatch.setattr(releases, "_whole", meanwhile)
+    with pytest.raises(ReleaseError, match="meanwhile"):
+        releases.rollback()
+    assert releases.live() == "rank/0001"
 
 
 def test_a_number_is_never_given_twice(releases: ReleaseStore) -> None:

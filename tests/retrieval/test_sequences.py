@@ -47,7 +47,7 @@ def test_every_sequence_is_in_one_batch_and_companions_are_of_like_length() -> N
 
 
 def test_an_encoder_of_bare_events_reads_nothing_but_their_items() -> None:
-    vocabulary = EventVocabulary.of(["event", "event"], np.array([np.nan, np.nan]))
+    vocabulary = EventVocabulary.of(["view", "view"], np.array([np.nan, np.nan]), timed=False)
     events = [
         Event("u", "b", "rating", value=4.0, timestamp=START),
         Event("u", "a", "view", timestamp=START + timedelta(days=3)),
@@ -58,3 +58,8 @@ def test_an_encoder_of_bare_events_reads_nothing_but_their_items() -> None:
     assert not arrays.has_value.any()
     assert not arrays.values.any()
     assert not arrays.gaps.any()
+    # Where anything was known beside the item, it is read.
+    timed = EventVocabulary.of(["view", "view"], np.array([np.nan, np.nan]))
+    valued = EventVocabulary.of(["view", "view"], np.array([1.0, 5.0]), timed=False)
+    assert timed.arrays(events, ROWS).gaps.any()
+    assert valued.arrays(events, ROWS).values.any()

@@ -6,10 +6,12 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from llmrec import fitting
 from llmrec.config import Settings
 from llmrec.errors import DataError
 from llmrec.evaluation import EvaluationData, data_from_folder
@@ -158,7 +160,9 @@ def test_records_and_arrays_say_the_same(data: EvaluationData) -> None:
         assert history.seen == {f"i{(first + step) % ITEMS}" for step in range(6)}
 
 
-def test_a_shipped_encoder_is_taken_as_it_is(data: EvaluationData, stage: FullStage) -> None:
+def test_a_shipped_encoder_is_taken_as_it_is(
+    data: EvaluationData, stage: FullStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full_report(data, stage)
     (first,) = stage.kept.glob("workspace-*/releases/rank/0001")
     weights = (first / "encoder.safetensors").read_bytes()
@@ -166,7 +170,16 @@ def test_a_shipped_encoder_is_taken_as_it_is(data: EvaluationData, stage: FullSt
     longer = stage.settings.model_copy(
         update={"learning": stage.settings.learning.model_copy(update={"crossfit_epochs": 1})}
     )
+    epochs: list[int] = []
+    fit_encoder = fitting.fit_encoder
+
+    def counted(*given: Any, **named: Any) -> Any:
+        epochs.append(given[3].epochs)
+        return fit_encoder(*given, **named)
+
+    monkeypatch.setattr(fitting, "fit_encoder", counted)
     full_report(data, replace(stage, settings=longer, encoder=encoder))
+    assert epochs == [1]  # of the one that proposes what is learnt from
     (second,) = {*stage.kept.glob("workspace-*/releases/rank/0001")} - {first}
     assert (second / "encoder.safetensors").read_bytes() == weights
     manifest = json.loads((second / "manifest.json").read_bytes())

@@ -13,6 +13,7 @@ import pytest
 
 from llmrec import Event, Item, Recommender
 from llmrec.config import ServiceSettings
+from llmrec.errors import ReleaseError
 from llmrec.service.web import connections
 from llmrec.service.web.keys import Keys
 from llmrec.testing import FailingLanguageModel, OverlapLanguageModel
@@ -382,7 +383,9 @@ def test_a_damaged_release_is_the_servers_trouble(fitted: Recommender) -> None:
         asked(http, "/v1/recommend", ANN)
         problem = asked(http, "/v1/recommend", {**ANN, "release": damaged.version}, 503)
         assert "fusion" not in problem["detail"]
-        fitted.releases.promote(damaged.version)
+        with pytest.raises(ReleaseError, match="was changed"):
+            fitted.releases.promote(damaged.version)
+        fitted.store.aliases.move("rank", damaged.version)  # as if it was damaged later
         assert asked(http, "/v1/recommend", ANN)["release"] == "rank/0001"
         assert http.get("/v1/learning").json()["live"] == "rank/0001"
 
