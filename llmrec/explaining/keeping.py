@@ -39,7 +39,8 @@ class AnswererKeeper:
         self.releases = releases
         self._values = values
         self._lock = threading.RLock()
-        self._live: tuple[str | None, Answerer] = (None, base)
+        self._version: str | None = None
+        self._live: tuple[Release | None, Answerer] = (None, base)
         self._names: tuple[int, Names] | None = None
 
     def current(self) -> Answerer:
@@ -50,12 +51,16 @@ class AnswererKeeper:
         """
         version = self.releases.live()
         with self._lock:
-            if self._live[0] != version:
-                before = self._live
-                self._live = (version, self._loaded(version))
-                if before[0] is not None and before[1].model is not self.base.model:
-                    self.base.model.remove_adapter(before[0])
+            if self._version != version:
+                before, _ = self._live
+                self._version, self._live = version, self._loaded(version)
+                if before is not None:
+                    self.let_go(before)
             return self._live[1]
+
+    def let_go(self, release: Release) -> None:
+        """Take a release's adapter out of the model, because nothing asks it any more."""
+        self.base.model.remove_adapter(_name(release))
 
     def names(self, items: Mapping[str, Item], version: int) -> Names:
         """What a catalogue of that version calls things."""
@@ -77,13 +82,21 @@ class AnswererKeeper:
             adapter = release.folder("adapter")
         except ReleaseError as error:
             raise ReleaseError(str(error), hint=_REPAIR) from error
-        return self.base if adapter is None else self.base.asking(self.base.model.adapted(release.version, adapter))
+        return self.base if adapter is None else self.base.asking(self.base.model.adapted(_name(release), adapter))
 
-    def _loaded(self, version: str | None) -> Answerer:
+    def _loaded(self, version: str | None) -> tuple[Release | None, Answerer]:
+        """The release whose adapter is in the model now, if any, and what asks it."""
         if version is None:
-            return self.base
+            return None, self.base
         try:
-            return self.answering(self.releases.get(version))
+            release = self.releases.get(version)
+            found = self.answering(release)
+            return (None if found is self.base else release), found
         except (ReleaseError, ModelError) as error:
             _logger.error("the base model words explanations, because %s cannot be used: %s", version, error)
-            return self.base
+            return None, self.base
+
+
+def _name(release: Release) -> str:
+    """Not its version: another workspace may have that too, and share the model."""
+    return str(release.directory)

@@ -64,7 +64,7 @@ def retrain_answers(rec: Recommender, *, progress: bool | None = None) -> Retrai
         verdict = judge_answers(rec, rec.answers().answering(release), beaten, held)
         verdict = settle(rec.answers().releases, release, verdict, before, rec.workspace.reports)
         if not verdict.passed:
-            rec.answers().base.model.remove_adapter(release.version)
+            rec.answers().let_go(release)
         return Retraining(release, verdict)
 
 
