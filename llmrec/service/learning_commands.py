@@ -12,7 +12,6 @@ import llmrec.learning
 from llmrec.errors import NothingNewError
 from llmrec.files import replace_file
 from llmrec.releases import Release, ReleaseStore
-from llmrec.service.evaluating import Outputs
 from llmrec.service.options import HERE, AsJson, Workspace, command, opened
 from llmrec.service.printing import print_json, print_table, say
 
@@ -101,6 +100,8 @@ def replay(
         blocks, requests, warm_up, policies=llmrec.learning.policies_of(policy or llmrec.learning.PLAIN), llm=llm
     )
     if html is not None:
+        from llmrec.service.evaluating import Outputs  # it brings torch
+
         Outputs(html=html).check()
     with opened(workspace) as rec:
         played = llmrec.learning.replay(rec, rec.workspace.root / "replay", wanted, progress=True)
