@@ -33,10 +33,17 @@ def require_news(rec: Recommender) -> None:
 
 
 def _last_judged(rec: Recommender) -> Release | None:
-    """The newest release that went through the gate, whatever became of it; None where it is gone."""
-    judged = [deed.release for deed in rec.releases.log() if deed.state in _JUDGED]
+    """The newest release that went through the gate, whatever became of it; None where it is gone.
+
+    One that passed and never went live was killed in between: that run is to be done again.
+    """
+    deeds = rec.releases.log()
+    judged = [deed for deed in deeds if deed.state in _JUDGED]
+    went_live = {deed.release for deed in deeds if deed.state == "promoted"}
+    if not judged or (judged[-1].state == "passed" and judged[-1].release not in went_live):
+        return None
     try:
-        return rec.releases.get(judged[-1]) if judged else None
+        return rec.releases.get(judged[-1].release)
     except ReleaseError:
         return None
 

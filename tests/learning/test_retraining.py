@@ -556,6 +556,19 @@ def test_what_was_learnt_before_is_not_learnt_again_unless_it_is_wanted(courses:
     assert len(courses.releases.list()) == before + 2
 
 
+def test_a_run_that_was_killed_before_its_release_went_live_is_done_again(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courses.releases, "succeed", None)  # whoever calls it dies
+    with pytest.raises(TypeError):
+        retrain(courses, progress=False)
+    monkeypatch.undo()
+    assert [one.state for one in courses.releases.log()] == ["made", "passed"]
+    run = retrain(courses, progress=False)
+    assert run is not None
+    assert run.promoted
+
+
 def test_a_given_encoder_is_refused_where_answers_are_withheld(courses: Recommender) -> None:
     courses.fit()
     encoder = courses._serving.previous_encoder()
