@@ -89,7 +89,7 @@ def _report(
     options: argparse.Namespace, lineup: Lineup, read: Callable[[argparse.Namespace], EvaluationData]
 ) -> Report:
     if options.stage == "retriever":
-        if options.release or options.users or options.targets:
+        if options.release or options.users or options.targets is not None:
             raise ConfigError("--release, --users and --targets are for the language model", hint="add --stage full")
         return evaluate_data(read(options), lineup, Protocol())
     if options.baselines_only or options.seeds or (options.encoder and options.release):
@@ -97,12 +97,13 @@ def _report(
             "--stage full measures one release",
             hint="drop --baselines-only and --seeds, give --seed; --release has an encoder of its own",
         )
-    if options.targets and (options.release or options.encoder):
+    if options.targets is not None and (options.release or options.encoder):
         raise ConfigError(
             "--targets: what is shipped has learnt all events but a user's last two",
             hint="drop --release and --encoder, so that one is trained without the targets",
         )
     fit = lineup.settings.fit.model_copy(update={"seed": options.seed})
     settings = lineup.settings.model_copy(update={"fit": fit})
-    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users, options.targets or 1)
+    targets = 1 if options.targets is None else options.targets
+    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users, targets)
     return full_report(read(options), stage)
