@@ -114,6 +114,7 @@ def judge_lists(
     item_ids: Sequence[str],
     *,
     candidates: int,
+    answers: Rows | None = None,
     kept: Path | None = None,
     progress: bool = False,
 ) -> JudgedLists:
@@ -126,6 +127,8 @@ def judge_lists(
         histories: Of whom.
         item_ids: The items, by row.
         candidates: How many are retrieved.
+        answers: The item row that each history goes on with, int64 [n]: the model is asked only about lists that hold
+            it, because no order of the others finds it. Elsewhere it says 0. None: it is asked about all.
         kept: A file of what the model said before, which is gone on from.
         progress: Show bars on a terminal.
     """
@@ -143,7 +146,9 @@ def judge_lists(
         control[place, : len(found)] = [one.score for one in proposed[-1]]
     said = None
     if ranker is not None:
-        asked = list(zip(histories, proposed, strict=True))
+        worth = np.ones(len(rows), bool) if answers is None else (rows == answers[:, None]).any(axis=1)
+        listed = [one if ask else () for one, ask in zip(proposed, worth, strict=True)]
+        asked = list(zip(histories, listed, strict=True))
         said = _said(ranker, items, asked, width=rows.shape[1], kept=kept, progress=progress)
     return JudgedLists(rows, encoder, control, said, fusion)
 
@@ -166,7 +171,8 @@ def _said(
     with tqdm(total=len(asked), initial=done, unit=" lists", disable=None if progress else True) as bar:
         for place, (history, listed) in enumerate(asked[done:], done):
             said[place] = 0.0
-            said[place, : len(listed)] = ranker.score(ranker.shared(history, items), listed)[0]
+            if listed:
+                said[place, : len(listed)] = ranker.score(ranker.shared(history, items), listed)[0]
             bar.update()
             if kept is not None and (place % _KEPT_EVERY == 0 or place + 1 == len(asked)):
                 _keep(kept, said)

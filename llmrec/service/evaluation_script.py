@@ -40,6 +40,11 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--targets", type=int, metavar="N", help="foretell each of the last N items of a user (with --stage full)"
     )
+    parser.add_argument(
+        "--hits-only",
+        action="store_true",
+        help="ask the language model only about lists that hold the answer: same ranking figures, no probabilities",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
     parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
     return parser
@@ -89,8 +94,10 @@ def _report(
     options: argparse.Namespace, lineup: Lineup, read: Callable[[argparse.Namespace], EvaluationData]
 ) -> Report:
     if options.stage == "retriever":
-        if options.release or options.users or options.targets is not None:
-            raise ConfigError("--release, --users and --targets are for the language model", hint="add --stage full")
+        if options.release or options.users or options.targets is not None or options.hits_only:
+            raise ConfigError(
+                "--release, --users, --targets and --hits-only are for the language model", hint="add --stage full"
+            )
         return evaluate_data(read(options), lineup, Protocol())
     if options.baselines_only or options.seeds or (options.encoder and options.release):
         raise ConfigError(
@@ -105,5 +112,13 @@ def _report(
     fit = lineup.settings.fit.model_copy(update={"seed": options.seed})
     settings = lineup.settings.model_copy(update={"fit": fit})
     targets = 1 if options.targets is None else options.targets
-    stage = FullStage(settings, kept_directory(), options.release, lineup.shipped, options.users, targets)
+    stage = FullStage(
+        settings,
+        kept_directory(),
+        options.release,
+        lineup.shipped,
+        options.users,
+        targets=targets,
+        hits_only=options.hits_only,
+    )
     return full_report(read(options), stage)

@@ -48,6 +48,8 @@ class FullStage:
         encoder: Taken as it is where a release is made; it was trained on the same training part. None: one is trained.
         users: How many users are asked, a fixed sample; None: all.
         targets: How many of each user's last items are foretold; 1: leave-one-out.
+        hits_only: Ask the language model only about lists that hold the answer: every figure of the order is the same,
+            in a quarter to a half of the time, and nothing is told of the probabilities.
         progress: Show bars on a terminal.
     """
 
@@ -57,6 +59,7 @@ class FullStage:
     encoder: FittedEncoder | None = None
     users: int | None = None
     targets: int = 1
+    hits_only: bool = False
     progress: bool = True
 
 
@@ -83,15 +86,18 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     asked = [ListOrder(order, lists, order) for order in _ORDERS]  # type: ignore[arg-type]
     weights = f"fused = {lists.fusion.retrieval_weight:.3f} control + {lists.fusion.llm_weight:.3f} llm"
     names = [system.name for system in cheap]
+    about = {"release": version, "candidates": lists.rows.shape[1]}
+    if stage.hits_only:
+        about["asked"] = "lists that hold the answer"
     report = evaluate(
-        replace(split, protocol={**split.protocol, "release": version, "candidates": lists.rows.shape[1]}),
+        replace(split, protocol={**split.protocol, **about}),
         [*cheap, *asked],
         EvaluationOptions(_CUTOFFS, vectors, data.groups, pairs=[*_PAIRS, *(("fused", name) for name in names)]),
         data=describe_data(data.name, data.interactions, data.files),
         notes=[*data.notes, *missing, f"{weights}, weighed on {lists.fusion.lists} held-out lists."],
         progress=stage.progress,
     )
-    return replace(report, reliability=_reliability(lists, split))
+    return report if stage.hits_only else replace(report, reliability=_reliability(lists, split))
 
 
 def _reliability(lists: JudgedLists, split: Split) -> dict[str, Reliability]:
@@ -167,6 +173,8 @@ def _judged(rec: llmrec.Recommender, data: EvaluationData, split: Split, stage: 
     longest = rec.settings.retrieval.history_events
     histories: Sequence[llmrec.History] = list(histories_of(split.requests, split.interactions, users, longest=longest))
     name = digest_of(champion.manifest["files"], split.requests.users.tolist(), len(histories))
+    if stage.hits_only:
+        name += "-hits"
     lists = judge_lists(
         retriever,
         fused.ranker,
@@ -174,6 +182,7 @@ def _judged(rec: llmrec.Recommender, data: EvaluationData, split: Split, stage: 
         histories,
         data.interactions.item_ids,
         candidates=rec.settings.retrieval.candidates,
+        answers=split.targets.rows if stage.hits_only else None,
         kept=rec.workspace.root / f"said-{name}.npy",
         progress=stage.progress,
     )

@@ -57,6 +57,7 @@ def test_a_folder_of_sequences_is_measured(
         (["--stage", "full", "--release", "adapters/ml-100k", "--targets", "5"], "all events but a user's last two"),
         (["--users", "3"], "are for the language model"),
         (["--targets", "3"], "are for the language model"),
+        (["--hits-only"], "are for the language model"),
         (["--stage", "full", "--targets", "0"], "0 targets are none"),
         (["--release", "adapters/ml-1m"], "are for the language model"),
     ],

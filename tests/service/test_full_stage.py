@@ -72,6 +72,24 @@ def test_one_release_is_measured_in_four_orders_and_its_answers_are_kept(
     assert again["systems"] == form["systems"]
 
 
+def test_asking_only_about_lists_with_the_answer_changes_no_figure_of_the_order(
+    data: EvaluationData, stage: FullStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = full_report(data, stage).to_dict()
+    asked: list[int] = []
+    score = Ranker.score
+    monkeypatch.setattr(Ranker, "score", lambda *given: asked.append(len(given[2])) or score(*given))
+    less = full_report(data, replace(stage, hits_only=True)).to_dict()
+    hits = whole["systems"]["retriever"]["recall@5"]["value"] * USERS
+    assert 0 < len(asked) < USERS
+    assert len(asked) == pytest.approx(hits)
+    for name in ("retriever", "control", "llm", "fused"):
+        assert less["systems"][name] == whole["systems"][name]
+    assert less["paired"] == whole["paired"]
+    assert less["reliability"] == {}
+    assert less["protocol"]["asked"] == "lists that hold the answer"
+
+
 def test_a_release_from_elsewhere_is_measured_on_a_sample(
     data: EvaluationData, stage: FullStage, tmp_path: Path
 ) -> None:
