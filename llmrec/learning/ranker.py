@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
 from llmrec.models.lora import LoraLearner, LoraShape
-from llmrec.ranking import HeldOutRequest, Ranker
+from llmrec.ranking import Fusion, HeldOutRequest, Ranker
 from llmrec.releases import Release
 
 __all__ = ["assist", "begins_with", "train_ranker"]
@@ -34,18 +35,19 @@ _logger = logging.getLogger(__name__)
 _CHALLENGER = "challenger"
 _START = "start"
 """Where the adapter to begin with lies for all processes."""
+_FUSION = "fusion.json"
 _FEWEST = 8
 """Lists without which there is nothing to train on or to validate with."""
 
 
-def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path | None = None) -> TrainedRanker:
+def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Release | None = None) -> TrainedRanker:
     """Train an adapter on cross-fitted lists; its validation is on the requests of the retriever that will be served.
 
     Args:
         fit: The fit that the release is of.
         fitted: The retriever that will be served.
         snapshot: The last event to learn from.
-        start: Directory of an adapter to go on from; None: from the base.
+        start: A release whose adapter is gone on from; None: from the base.
 
     Raises:
         ModelError: The language model is switched off, or cannot be trained.
@@ -66,10 +68,7 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path |
             f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
-    begin = directory.with_name(_START)
-    shutil.rmtree(begin, ignore_errors=True)
-    if start is not None:
-        shutil.copytree(start, begin)
+    _lay_out(start, directory.with_name(_START))
     training = _trained(fit, fit.ranker, taught, validation, directory)
     about = {
         "lists": len(taught),
@@ -86,9 +85,18 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Path |
     return TrainedRanker(adapted, parts, {"adapter": about}, wanted.validation_lists)
 
 
-def begins_with(settings: Settings, champion: Release | None) -> Path | None:
-    """The adapter that a training goes on from, where it is to evolve; None: the base."""
-    return champion.folder("adapter") if champion is not None and settings.learning.start == "champion" else None
+def begins_with(settings: Settings, champion: Release | None) -> Release | None:
+    """The release whose adapter a training goes on from, where it is to evolve; None: the base."""
+    return champion if settings.learning.start == "champion" else None
+
+
+def _lay_out(start: Release | None, begin: Path) -> None:
+    """Put an adapter, and what it counts, where every process of the training finds it."""
+    shutil.rmtree(begin, ignore_errors=True)
+    adapter = start.folder("adapter") if start is not None else None
+    if start is not None and adapter is not None:
+        shutil.copytree(adapter, begin)
+        (begin / _FUSION).write_bytes(start.read(_FUSION))
 
 
 def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[HeldOutRequest]:
@@ -180,7 +188,8 @@ def _begun(learner: LoraLearner, options: AdapterOptions, start: Path) -> Adapte
     if not start.is_dir():
         return options
     learner.begin_with(start)
-    return replace(options, begun=True)
+    weight = Fusion.from_dict(json.loads((start / _FUSION).read_bytes())).llm_weight
+    return replace(options, begun=True, weight=weight)
 
 
 def _identity(fit: Fit, ranker: Ranker, requests: Sequence[HeldOutRequest], start: Path) -> str:
@@ -211,6 +220,7 @@ def _options(settings: Settings) -> AdapterOptions:
         epochs=wanted.epochs,
         learning_rate=wanted.learning_rate,
         trees=wanted.trees,
+        validations=wanted.validations,
         seed=settings.fit.seed,
         pull=wanted.pull,
     )

@@ -1,6 +1,6 @@
 """LoRA training of the language model as a ranker: softmax over the retriever's own lists, its score a fixed offset.
 
-One optimizer step reads a few trees. The loss of a list is -log softmax(offset + log-odds) of what was taken.
+One optimizer step reads a few trees. The loss of a list is -log softmax(offset + weight * log-odds) of what was taken.
 Validation is on whole lists that neither the retriever nor the adapter has seen: how much likelier the softmax of the
 sum makes what was taken than the offsets alone do. The best adapter by it is kept. All of a run's state goes into one
 file, so a run that was interrupted or killed goes on from there.
@@ -31,6 +31,7 @@ from llmrec.files import replace_file
 from llmrec.learning.examples import Example
 from llmrec.learning.lessons import Lessons
 from llmrec.models.lora import LoraLearner
+from llmrec.ranking.fusion import PRIOR_LLM
 
 __all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "train_adapter"]
 
@@ -54,6 +55,7 @@ class AdapterOptions:
             A pull to the last adapter keeps what it knows while it takes in what is new (PESO, ICLR 2026, has such a
             pull; here it is one of outputs).
         begun: Whether it begins with an adapter that knows something: then that may be the best one.
+        weight: What the log-odds count beside the offsets. Fusion finds the weight that serves.
     """
 
     epochs: int = 1
@@ -66,6 +68,7 @@ class AdapterOptions:
     seed: int = 7
     pull: float = 0.0
     begun: bool = False
+    weight: float = PRIOR_LLM
 
 
 @dataclass(slots=True)
@@ -101,16 +104,16 @@ class AdapterTraining:
         return {name: value for name, value in asdict(replace(self, best={})).items() if name != "best"}
 
 
-def list_losses(odds: Tensor, example: Example) -> Tensor:
-    """-log softmax(offset + log-odds) of the first item of each list, [lists]."""
-    logits = odds + torch.as_tensor(example.offsets, dtype=torch.float32, device=odds.device)
+def list_losses(odds: Tensor, example: Example, weight: float = 1.0) -> Tensor:
+    """-log softmax(offset + weight * log-odds) of the first item of each list, [lists]."""
+    logits = weight * odds + torch.as_tensor(example.offsets, dtype=torch.float32, device=odds.device)
     return torch.stack([-torch.log_softmax(part, 0)[0] for part in torch.split(logits, list(example.lengths))])
 
 
-def list_divergences(before: Tensor, now: Tensor, example: Example) -> Tensor:
+def list_divergences(before: Tensor, now: Tensor, example: Example, weight: float = 1.0) -> Tensor:
     """KL(before, now) of the chances of each list's items, [lists]."""
     offsets = torch.as_tensor(example.offsets, dtype=torch.float32, device=now.device)
-    parts = [torch.split(odds + offsets, list(example.lengths)) for odds in (before, now)]
+    parts = [torch.split(weight * odds + offsets, list(example.lengths)) for odds in (before, now)]
     chances = [(torch.log_softmax(old, 0), torch.log_softmax(new, 0)) for old, new in zip(*parts, strict=True)]
     return torch.stack([(old.exp() * (old - new)).sum() for old, new in chances])
 
@@ -236,8 +239,8 @@ class _Run:
             with self._in_sync(last=place == len(own) - 1):
                 before = self._said_at_first(example)
                 odds = self.model([example.tree])
-                losses = list_losses(odds, example)
-                pulled = 0.0 if before is None else list_divergences(before, odds, example).sum()
+                losses = list_losses(odds, example, self.options.weight)
+                pulled = 0.0 if before is None else list_divergences(before, odds, example, self.options.weight).sum()
                 self.accelerator.backward((losses.sum() + self.options.pull * pulled) * scale)
             self.waiting += (losses.detach().cpu().double().numpy() - _offsets_only(example)).tolist()
         if not own:  # the last step of an epoch may have too few trees: all processes must still meet
@@ -287,7 +290,7 @@ class _Run:
         """Measure on whole lists, each process on its share."""
         self.model.eval()
         own = self.lessons.validation[self.accelerator.process_index :: self.accelerator.num_processes]
-        losses = [list_losses(self.learner([example.tree]), example) for example in own]
+        losses = [list_losses(self.learner([one.tree]), one, self.options.weight) for one in own]
         sums = [float(sum(map(torch.sum, losses))), float(sum(map(len, losses)))]
         total = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
         summed = self.accelerator.reduce(total, reduction="sum")

@@ -24,7 +24,9 @@ __all__ = ["Calibration", "Fusion", "JudgedList", "fit_fusion"]
 Floats = NDArray[np.float64]
 
 PRIOR_RETRIEVAL = 20.0
-PRIOR_LLM = 1.0
+PRIOR_LLM = 0.25
+"""An adapter's training counts the log-odds so too. At first a base says much that means nothing: at 1 a first thousand
+lists went into unlearning that."""
 _PRIOR_SPREAD = 1.0
 """Standard deviation of the logarithm of a weight: a factor of e either way is an ordinary surprise."""
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain, retraining, scrubbing
 from llmrec.learning import training as training_module
 from llmrec.learning.crossfit import CrossFit, cross_fit
+from llmrec.learning.lessons import Lessons
+from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
 from llmrec.learning.verdict import Verdict
 from llmrec.models.adapters import WEIGHTS
 from llmrec.models.lora import LoraLearner
 from llmrec.ranking import HeldOutRequest
+from llmrec.ranking.fusion import PRIOR_LLM
 from llmrec.records import Candidate
 from llmrec.releases import Release
 from llmrec.retrieval.training import validation_users
@@ -654,7 +658,14 @@ def test_an_evolving_adapter_begins_with_the_live_one(
         begun.append((directory / WEIGHTS).read_bytes())
         real(learner, directory)
 
+    counted: list[float] = []
+
+    def trained(learner: LoraLearner, lessons: Lessons, options: AdapterOptions, **given: Any) -> AdapterTraining:
+        counted.append(options.weight)
+        return train_adapter(learner, lessons, options, **given)
+
     monkeypatch.setattr(LoraLearner, "begin_with", watched)
+    monkeypatch.setattr("llmrec.learning.ranker.train_adapter", trained)
     wanted = settings(tiny_base)
     wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0}
     with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
@@ -666,6 +677,8 @@ def test_an_evolving_adapter_begins_with_the_live_one(
         adapter = first.folder("adapter")
         assert begun == ([] if adapter is None else [(adapter / WEIGHTS).read_bytes()])
         assert adapter is not None
+        # The first begins as a fusion does that has seen no list, the second with what the live one counts.
+        assert counted == [PRIOR_LLM, first.part("fusion.json")["llm_weight"]]
 
 
 def test_manifest_and_stored_events_are_enough_to_repeat_a_run(courses: Recommender, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from llmrec.models.lora import LoraLearner, LoraShape
 from tests.tiny import launched, made_base
 
 SHAPE = LoraShape(rank=4, alpha=8.0)
-OPTIONS = AdapterOptions(epochs=6, learning_rate=2e-2, trees=4, validations=2, patience=9)
+OPTIONS = AdapterOptions(epochs=6, learning_rate=2e-2, trees=4, validations=2, patience=9, weight=1.0)
 GOOD, BAD = 50, (60, 90)
 
 
@@ -99,6 +99,8 @@ def test_offsets_are_part_of_the_softmax() -> None:
     odds = torch.tensor([1.0, 0.0, -1.0, 0.0, 0.0])
     expected = [np.log(3), np.log(2)]
     assert list_losses(odds, one).tolist() == pytest.approx(expected, abs=1e-6)
+    twice = Example(one.tree, 2 * one.offsets, one.lengths)
+    assert list_losses(4 * odds, twice, 0.5).tolist() == pytest.approx([np.log(3), np.log(2)], abs=1e-6)
 
 
 def test_saved_and_loaded_it_gives_the_same_scores_and_the_base_is_untouched(
