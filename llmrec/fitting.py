@@ -277,7 +277,7 @@ class Fit:
         asked = hits
         if trained.ranker is not None:
             some = hits[: max(self.settings.fit.calibration_users, trained.calibration_lists)]
-            bar = tqdm(some, desc="weighing opinions", unit="user", disable=not self.progress)
+            bar = tqdm(some, desc="weighing opinions", unit="user", disable=None if self.progress else True)
             asked = [request.asked(trained.ranker, self.catalogue) for request in bar]
         return fit_fusion(
             [request.judged() for request in asked],

@@ -7,7 +7,7 @@ two cores; a second call goes on from what the first one trained.
 
     python scripts/evaluate_ml1m.py DATA --stage full --release adapters/ml-1m --users 1000 --hits-only --json full.json
 
-measures the release that comes with llmrec, language model included, in a quarter of an hour; with --encoder in place
+measures the release that comes with llmrec, language model included, in twenty minutes; with --encoder in place
 of --release it trains an adapter for the shipped encoder, which takes an hour.
 """
 

@@ -31,26 +31,31 @@ def test_the_encoder_of_movielens_1m_loads_whole() -> None:
     assert attention.sum() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_the_release_of_movielens_100k_is_whole_and_fits_what_is_asked_by_default() -> None:
-    home = shipped_release("ml-100k")
-    assert home == ADAPTERS / "ml-100k"
+@pytest.mark.parametrize(("name", "told"), [("ml-100k", "0:32"), ("ml-1m", "0:32:evidence1")])
+def test_each_release_is_whole_and_fits_the_base_and_the_words_it_is_asked_with(name: str, told: str) -> None:
+    home = shipped_release(name)
+    assert home == ADAPTERS / name
     manifest = json.loads((home / "manifest.json").read_bytes())
     release = Release(manifest["version"], home, manifest)
-    for name in manifest["files"]:
-        release.read(name)
+    for file in manifest["files"]:
+        release.read(file)
     assert {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()} == {
         *manifest["files"],
         "manifest.json",
     }
     assert Settings().models.language_model == manifest["base_model_name"]
-    assert manifest["prompt"] == f"{PromptLibrary().fingerprint('rank')}:0:32"
-    assert manifest["settings"]["ranking"]["history_tokens"] == Settings().ranking.history_tokens
+    assert manifest["prompt"] == f"{PromptLibrary().fingerprint('rank')}:{told}"
     live = Live.load(release)
     assert live.encoder is not None
     assert live.evidence is not None
     assert live.fusion.llm_weight > 0
     about = (ADAPTERS / "README.md").read_text(encoding="utf-8")
     assert manifest["files"]["adapter/adapter_model.safetensors"][:8] in about
+
+
+def test_the_demo_serves_its_release_as_settings_are_by_default() -> None:
+    manifest = json.loads((ADAPTERS / "ml-100k" / "manifest.json").read_bytes())
+    assert manifest["settings"]["ranking"]["history_tokens"] == Settings().ranking.history_tokens
 
 
 def test_nothing_shipped_is_large() -> None:

@@ -84,7 +84,7 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     ages = newest_first([of_user[0].user_id for of_user, _ in ends])
     deepest = _deepest(ages, 2 * most)
     wanted = [end for end, age in zip(ends, ages, strict=True) if age < deepest]
-    bar = tqdm(wanted, desc="asking before each choice", unit="list", disable=not fit.progress)
+    bar = tqdm(wanted, desc="asking before each choice", unit="list", disable=None if fit.progress else True)
     histories = (_history(fit, of_user, end, scrub) for of_user, end in bar)
     requests = judge(histories, fitted.retriever, fit.settings.retrieval.candidates)
     hits = (one.weighed(fitted.prior_weight) for one in requests if one.taken is not None)

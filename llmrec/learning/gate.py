@@ -226,7 +226,9 @@ def _answers(
 ) -> _Answers:
     answers = _Answers(np.zeros(len(asked)), np.full(len(asked), np.nan), Counter())
     items = rec.catalogue().items
-    for place, (request, found) in enumerate(tqdm(asked, desc="comparing", unit="user", disable=not progress)):
+    for place, (request, found) in enumerate(
+        tqdm(asked, desc="comparing", unit="user", disable=None if progress else True)
+    ):
         target = str(request.answer.item_id)
         # The place of an answer that is no candidate is 0 whatever the language model says.
         if place >= _LISTS and all(one.item.item_id != target for one in found.candidates):

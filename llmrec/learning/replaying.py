@@ -278,7 +278,7 @@ class _Stage:
         champion = own.releases.champion()
         assert champion is not None
         result, past = BlockResult([], [], champion.version), self._past(start)
-        bar = tqdm(range(start, stop), desc=f"block {block + 1}", disable=not self._progress, leave=False)
+        bar = tqdm(range(start, stop), desc=f"block {block + 1}", disable=None if self._progress else True, leave=False)
         for place in bar:
             event = self._log[place]
             if place in asked:

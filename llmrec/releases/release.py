@@ -119,10 +119,18 @@ class Release:
         if self.manifest.get(what, "") not in (None, now):
             raise ReleaseError(
                 f"release {self.version} was made with another {what.replace('_', ' ')}",
-                hint="run `llmrec fit` to make a release for the present settings, or undo the change",
+                hint="run `llmrec fit` to make a release for the present settings, or undo the change"
+                + (self._asked_with() if what == "prompt" else ""),
             )
 
+    def _asked_with(self) -> str:
+        """The settings that say what the language model is told, as the release was made with them."""
+        ranking = self.manifest.get("settings", {}).get("ranking", {})
+        told = [f"{name} = {ranking[name]}" for name in _TOLD if name in ranking]
+        return f": it was made with {', '.join(told)} in [ranking]" if told else ""
 
+
+_TOLD = ("attributes", "evidence", "text_tokens", "history_tokens")
 _REPAIR = "run `llmrec fit` to make a new release"
 
 

@@ -202,14 +202,15 @@ def load_text_encoder(settings: Settings) -> Encoder:
 
 
 def _shipped_encoder(directory: Path, settings: Settings) -> FittedEncoder:
-    """The encoder of a directory; it reads the vectors of the configured text encoder."""
+    """The encoder of a release's directory; it reads the vectors of the configured text encoder."""
     try:
         weights, about = (
             (directory / "encoder.safetensors").read_bytes(),
             (directory / "encoder.json").read_text("utf-8"),
         )
-        fitted, made_with = FittedEncoder.from_parts(weights, json.loads(about)), json.loads(about).get("text_encoder")
-    except (OSError, ValueError, ReleaseError) as error:
+        fitted = FittedEncoder.from_parts(weights, json.loads(about))
+        made_with = json.loads((directory / "manifest.json").read_text("utf-8"))["text_encoder"]
+    except (OSError, ValueError, KeyError, ReleaseError) as error:
         raise ReleaseError(
             f"there is no encoder to read in {directory}: {error}", hint="name a directory such as adapters/ml-1m"
         ) from error

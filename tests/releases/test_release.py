@@ -166,3 +166,13 @@ def test_a_release_may_know_what_came_before_it_but_for_what_was_withheld(releas
     assert [sequence for sequence in range(1, 12) if made.may_know(sequence)] == [1, 4, 5, 6, 7, 8]
     older = releases.create({}, {"data": {"last_sequence": 2}})
     assert [sequence for sequence in range(1, 5) if older.may_know(sequence)] == [1, 2]
+
+
+def test_a_release_that_was_asked_otherwise_says_with_which_settings(tmp_path: Path) -> None:
+    told = {"attributes": 0, "evidence": 1, "text_tokens": 32, "history_tokens": 192, "enabled": True}
+    release = Release("rank/0001", tmp_path, {"prompt": "abc:0:32:evidence1", "settings": {"ranking": told}})
+    release.require("prompt", "abc:0:32:evidence1")
+    with pytest.raises(ReleaseError, match="another prompt") as caught:
+        release.require("prompt", "abc:8:32")
+    assert "attributes = 0, evidence = 1, text_tokens = 32, history_tokens = 192 in [ranking]" in caught.value.hint
+    assert "enabled" not in caught.value.hint

@@ -41,7 +41,8 @@ def test_what_is_no_encoder_is_refused_with_a_next_step(tmp_path: Path) -> None:
 
 def test_an_encoder_for_other_text_vectors_is_refused(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED, tmp_path / "copy")
-    about = json.loads((tmp_path / "copy" / "encoder.json").read_text(encoding="utf-8"))
-    (tmp_path / "copy" / "encoder.json").write_text(json.dumps(about | {"text_encoder": "another"}))
+    manifest = tmp_path / "copy" / "manifest.json"
+    about = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps(about | {"text_encoder": "another"}))
     with pytest.raises(ReleaseError, match="another text encoder"):
         lineup_of(Settings(), shipped=tmp_path / "copy")
