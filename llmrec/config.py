@@ -215,7 +215,7 @@ class LearningSettings(_Section):
     validation_lists: Positive = 128
     """Whole lists that are held out, to know when the adapter is best."""
     validations: Positive = 4
-    """How often in an epoch they are asked about, which takes a second a list on two cores."""
+    """How often in an epoch they are asked about, which takes a second or two a list on two cores."""
     rank: Positive = 16
     """Of the LoRA adapter, in every linear layer."""
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0

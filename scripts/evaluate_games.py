@@ -8,7 +8,7 @@ one trained.
 
     python scripts/evaluate_games.py DATA --stage full --users 2000 --hits-only --json games-full.json
 
-trains an adapter too and asks the language model, in about three quarters of an hour.
+trains an adapter too and asks the language model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read(options: argparse.Namespace) -> EvaluationData:
     return data_from_folder("Amazon Video Games, every other user", options.data)
 
 
-# What two cores can train the language model on in a quarter of an hour: titles alone, and lists of different users.
+# Sized for two cores: titles alone, and lists of different users.
 SETTINGS = {
     "models": {"dtype": "bfloat16"},
     "ranking": {"attributes": 0, "history_tokens": 192},

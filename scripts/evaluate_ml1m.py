@@ -7,8 +7,8 @@ two cores; a second call goes on from what the first one trained.
 
     python scripts/evaluate_ml1m.py DATA --stage full --release adapters/ml-1m --users 1000 --hits-only --json full.json
 
-measures the release that comes with llmrec, language model included, in twenty minutes; with --encoder in place
-of --release it trains an adapter for the shipped encoder, which takes an hour.
+measures the release that comes with llmrec, language model included, in half an hour; with --encoder in place of
+--release it trains an adapter for the shipped encoder, which takes an hour more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from llmrec.service.evaluation_script import evaluation_parser, run_script
 SETTINGS = {
     # A million events feed a wider network than the default one for longer.
     "encoder": {"dimension": 128, "heads": 4, "dropout": 0.2, "epochs": 50, "patience": 10},
-    # What two cores can train the language model on in an hour: short prompts, and lists that differ.
+    # Sized for two cores: short prompts, and lists that differ.
     "models": {"dtype": "bfloat16"},
     "ranking": {"attributes": 0, "evidence": 1, "history_tokens": 192},
     "learning": {

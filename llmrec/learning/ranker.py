@@ -93,8 +93,7 @@ def begins_with(settings: Settings, champion: Release | None) -> Release | None:
 def _lay_out(start: Release | None, begin: Path) -> None:
     """Put an adapter, and what it counts, where every process of the training finds it."""
     shutil.rmtree(begin, ignore_errors=True)
-    adapter = start.folder("adapter") if start is not None else None
-    if start is not None and adapter is not None:
+    if start is not None and (adapter := start.folder("adapter")) is not None:
         shutil.copytree(adapter, begin)
         (begin / _FUSION).write_bytes(start.read(_FUSION))
 

@@ -49,7 +49,7 @@ class FullStage:
         users: How many users are asked, a fixed sample; None: all.
         targets: How many of each user's last items are foretold; 1: leave-one-out.
         hits_only: Ask the language model only about lists that hold the answer: every figure of the order is the same,
-            in a quarter to a half of the time, and nothing is told of the probabilities.
+            and nothing is told of the probabilities.
         progress: Show bars on a terminal.
     """
 

@@ -658,16 +658,16 @@ def test_an_evolving_adapter_begins_with_the_live_one(
         begun.append((directory / WEIGHTS).read_bytes())
         real(learner, directory)
 
-    counted: list[float] = []
+    counted: list[tuple[float, int]] = []
 
     def trained(learner: LoraLearner, lessons: Lessons, options: AdapterOptions, **given: Any) -> AdapterTraining:
-        counted.append(options.weight)
+        counted.append((options.weight, options.validations))
         return train_adapter(learner, lessons, options, **given)
 
     monkeypatch.setattr(LoraLearner, "begin_with", watched)
     monkeypatch.setattr("llmrec.learning.ranker.train_adapter", trained)
     wanted = settings(tiny_base)
-    wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0}
+    wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0, "validations": 2}
     with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
         fill(rec)
         first = release_of(rec)
@@ -678,7 +678,7 @@ def test_an_evolving_adapter_begins_with_the_live_one(
         assert begun == ([] if adapter is None else [(adapter / WEIGHTS).read_bytes()])
         assert adapter is not None
         # The first begins as a fusion does that has seen no list, the second with what the live one counts.
-        assert counted == [PRIOR_LLM, first.part("fusion.json")["llm_weight"]]
+        assert counted == [(PRIOR_LLM, 2), (first.part("fusion.json")["llm_weight"], 2)]
 
 
 def test_manifest_and_stored_events_are_enough_to_repeat_a_run(courses: Recommender, tmp_path: Path) -> None:
