@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 PRIOR_RETRIEVAL = 20.0
 PRIOR_LLM = 0.25
-"""An adapter's training counts the log-odds so too: what a base says at first mostly means nothing, and costs less so."""
+"""An adapter's training counts the log-odds so too: what a base says at first means little, and costs less so."""
 _PRIOR_SPREAD = 1.0
 """Standard deviation of the logarithm of a weight: a factor of e either way is an ordinary surprise."""
 
