@@ -27,7 +27,7 @@ from llmrec.errors import (
     UnknownItemError,
     WorkspaceError,
 )
-from llmrec.releases import release
+from llmrec.releases import release, sealed
 from llmrec.testing import FailingLanguageModel, OverlapLanguageModel, WordEncoder
 from tests.conftest import open_shop, shop_items
 
@@ -190,7 +190,7 @@ def test_a_release_that_knows_of_no_groups_still_serves(shop: Recommender) -> No
     directory = shop.releases.get("rank/0002").directory
     manifest = json.loads((directory / "manifest.json").read_text())
     del manifest["files"]["groups.json"]
-    (directory / "manifest.json").write_text(json.dumps(manifest))
+    (directory / "manifest.json").write_text(json.dumps(sealed(manifest)))
     (directory / "groups.json").unlink()
     assert shop.at("rank/0002").recommend("new").trace.path == "popularity"
 

@@ -1,8 +1,8 @@
 """Releases: what goes live, one directory each, and the pointer that says which one is.
 
-`<task>/<NNNN>/` holds the parts and a manifest.json that is written last, with the sha256 of every part; the directory
-is put together under another name and renamed, so a half-made release is never listed. The pointer (alias) is a row of
-the store and moves in one transaction.
+`<task>/<NNNN>/` holds the parts and a manifest.json that is written last, with the sha256 of every part and of its own
+entries; the directory is put together under another name and renamed, so a half-made release is never listed. The
+pointer (alias) is a row of the store and moves in one transaction.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import Any
 from llmrec.data import ReleaseDeed, ReleaseState, Store
 from llmrec.errors import ReleaseError
 
-__all__ = ["Release", "ReleaseStore"]
+__all__ = ["Release", "ReleaseStore", "sealed"]
 
 _MANIFEST = "manifest.json"
+_SEAL = "sha256"
 _logger = logging.getLogger(__name__)
 
 
@@ -88,7 +89,9 @@ class Release:
             forgotten: When a user was deleted last.
         """
         metrics = dict(self.manifest.get("metrics", {}))
-        adapter, thumbs = metrics.get("adapter"), self.manifest.get("data", {}).get("thumbs")
+        has_one = any(name.startswith("adapter/") for name in self.manifest.get("files", ()))
+        adapter = metrics.get("adapter") if has_one else None
+        thumbs = self.manifest.get("data", {}).get("thumbs")
         return {
             "version": self.version,
             "live": self.version == live,
@@ -258,7 +261,7 @@ class ReleaseStore:
         try:
             files = {part: _write(making / part, content) for part, content in parts.items()}
             entries = {**manifest, "version": f"{self._task}/{name}", "created": datetime.now(UTC).isoformat()}
-            _write(making / _MANIFEST, {**entries, "files": files})
+            _write(making / _MANIFEST, sealed({**entries, "files": files}))
             making.rename(self._home / name)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
@@ -277,6 +280,7 @@ class ReleaseStore:
         """
         try:
             manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+            _refuse_unsealed(manifest, str(manifest["version"]))
             given = Release(str(manifest["version"]), directory, manifest)
             _refuse_strange(manifest["files"], given.version)
             parts = {name: given.read(name) for name in manifest["files"]}
@@ -284,7 +288,9 @@ class ReleaseStore:
             hint = "name a directory such as adapters/ml-100k"
             raise ReleaseError(f"{directory} holds no release: {error}", hint=hint) from error
         kept = {
-            name: value for name, value in manifest.items() if name not in ("version", "created", "files", "arrived")
+            name: value
+            for name, value in manifest.items()
+            if name not in ("version", "created", "files", "arrived", _SEAL)
         }
         arrived = self._store.last_sequence()
         taken_up = {**kept, "parent": None, "made": manifest.get("created"), "arrived": arrived}
@@ -319,8 +325,25 @@ class ReleaseStore:
             raise ReleaseError(f"the manifest of release {version} cannot be read: {error}", hint=_REPAIR) from error
         if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
             raise ReleaseError(f"the manifest of release {version} is damaged", hint=_REPAIR)
+        _refuse_unsealed(manifest, version)
         _refuse_strange(manifest["files"], version)
         return Release(version, directory, manifest)
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with the sha256 of its other entries, so that a changed one is noticed like a changed part."""
+    plain = json.loads(json.dumps(manifest))  # as it will be read
+    return {**plain, _SEAL: _digest(plain)}
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    entries = {name: value for name, value in manifest.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(entries, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_unsealed(manifest: Mapping[str, Any], version: str) -> None:
+    if manifest.get(_SEAL) != _digest(manifest):
+        raise ReleaseError(f"manifest.json of release {version} was changed after it was made", hint=_REPAIR)
 
 
 def _refuse_strange(names: Iterable[str], version: str) -> None:

@@ -70,6 +70,23 @@ def test_a_manifest_names_every_part_by_its_hash(releases: ReleaseStore) -> None
     assert all(len(digest) == 64 for digest in files.values())
 
 
+def test_no_byte_of_a_manifest_can_be_changed_unnoticed(releases: ReleaseStore) -> None:
+    made = releases.create({"a.json": 1}, {"seed": 7, "data": {"last_sequence": 10, 3: (1.5, None)}, "name": "é"})
+    path = made.directory / "manifest.json"
+    whole = path.read_bytes()
+    assert releases.get(made.version).manifest == made.manifest
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        # What is between the entries says nothing.
+        if not whole[place : place + 1].isspace():
+            with pytest.raises(ReleaseError, match="manifest"):
+                releases.get(made.version)
+            with pytest.raises(ReleaseError):
+                releases.install(made.directory)
+    path.write_bytes(whole)
+    assert releases.install(made.directory).part("a.json") == 1
+
+
 def test_a_rollback_brings_back_what_was_live_before(releases: ReleaseStore) -> None:
     with pytest.raises(ReleaseError, match="before"):
         releases.rollback()

@@ -11,6 +11,7 @@ import llmrec
 from llmrec import Item, Recommender
 from llmrec.artifacts import locked, new_directory
 from llmrec.models import sources
+from llmrec.releases import sealed
 from llmrec.service.doctor import Finding, examine
 from llmrec.testing import WordEncoder
 from tests.conftest import open_shop
@@ -98,7 +99,7 @@ def test_a_release_may_hold_files_that_are_not_json(fitted: Path) -> None:
     (release / "weights.bin").write_bytes(b"\xff\xfe")
     manifest = json.loads((release / "manifest.json").read_text())
     manifest["files"]["weights.bin"] = hashlib.sha256(b"\xff\xfe").hexdigest()
-    (release / "manifest.json").write_text(json.dumps(manifest))
+    (release / "manifest.json").write_text(json.dumps(sealed(manifest)))
     assert found(fitted)["release"].state == "ok"
     (release / "weights.bin").write_bytes(b"\xff\xff")
     assert found(fitted)["release"].state == "fault"
