@@ -216,6 +216,8 @@ class LearningSettings(_Section):
     """Whole lists that are held out, to know when the adapter is best."""
     validations: Positive = 4
     """How often in an epoch they are asked about, which takes a second or two a list on two cores."""
+    patience: Positive = 3
+    """Stop after so many validations without a better one."""
     rank: Positive = 16
     """Of the LoRA adapter, in every linear layer."""
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 32.0

@@ -87,13 +87,14 @@ class TrainedRanker:
         ranker: With the adapter, where there is one; None where the model is switched off.
         parts: The adapter's files in the release.
         metrics: How its training went.
-        calibration_lists: On so many held-out lists it is weighed at least: an opinion that is worth it.
+        validation_lists: The first so many held-out lists chose the adapter. It is weighed on as many at least, and on
+            others where there are enough.
     """
 
     ranker: Ranker | None
     parts: Mapping[str, bytes] = field(default_factory=dict)
     metrics: Mapping[str, object] = field(default_factory=dict)
-    calibration_lists: int = 0
+    validation_lists: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class Fit:
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
         retriever = Retriever(self.catalogue, space, cold, told=self.settings.ranking.evidence)
         held_out = self._held_out(fitted.held_out if fitted else None, snapshot)
-        requests = judge(held_out, retriever, retrieval.candidates)
+        requests = judge(held_out, retriever, retrieval.candidates, filter_seen=retrieval.filter_seen)
         evidence = None
         if fitted:
             requests, evidence = _evidence(behaviour, fitted, requests, retriever)
@@ -276,7 +277,9 @@ class Fit:
         hits = [request for request in requests if request.taken is not None]
         asked = hits
         if trained.ranker is not None:
-            some = hits[: max(self.settings.fit.calibration_users, trained.calibration_lists)]
+            least = max(self.settings.fit.calibration_users, trained.validation_lists)
+            others = hits[trained.validation_lists :]
+            some = (others if len(others) >= least else hits)[:least]
             bar = tqdm(some, desc="weighing opinions", unit="user", disable=None if self.progress else True)
             asked = [request.asked(trained.ranker, self.catalogue) for request in bar]
         return fit_fusion(

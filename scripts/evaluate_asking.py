@@ -140,6 +140,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if not 2 <= options.candidates <= len(ascii_uppercase):
+        parser.error("--candidates must be from 2 to 26: each has a letter")
     folder = fetch_dataset("ml-100k")
     data = data_from_files("MovieLens-100K", folder, folder, folder).by_id()
     release = Path(__file__).parents[1] / "adapters" / "ml-100k"

@@ -33,11 +33,11 @@ SETTINGS = {
     "learning": {
         "crossfit_epochs": 5,
         "lists_per_user": 1,
-        "most_lists": 800,
+        "most_lists": 1_600,
         "last_layers": 12,
-        "validation_lists": 96,
+        "validation_lists": 128,
         "gate_users": 16,
-        "validations": 3,
+        "validations": 4,
     },
 }
 

@@ -8,8 +8,7 @@ that the short list's loss estimates the whole list's.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -22,7 +21,7 @@ from llmrec.models import PromptTree
 from llmrec.ranking import HeldOutRequest, Ranker
 from llmrec.records import Event, History, Item
 
-__all__ = ["Example", "draw", "examples_of", "fingerprint_of", "whole_example"]
+__all__ = ["Example", "draw", "examples_of", "whole_example"]
 
 Floats = NDArray[np.float64]
 
@@ -112,16 +111,6 @@ def whole_example(request: HeldOutRequest, ranker: Ranker, items: Mapping[str, I
     places = np.concatenate([[taken], np.delete(np.arange(len(scores)), taken)])
     (example,) = _packed([_List(request, places, scores[places])], ranker, items, longest=0)
     return example
-
-
-def fingerprint_of(requests: Iterable[HeldOutRequest]) -> str:
-    """What identifies the requests, so that a checkpoint of others is not taken up."""
-    digest = hashlib.sha256()
-    for one in requests:
-        user = one.before.user.user_id if one.before.user else ""
-        listed = [f"{candidate.item.item_id}\x1e{candidate.behaviour}" for candidate in one.candidates]
-        digest.update("\x1f".join([user, str(len(one.before.events)), str(one.taken), *listed]).encode())
-    return digest.hexdigest()
 
 
 def _scores(request: HeldOutRequest) -> Floats:

@@ -6,9 +6,10 @@ into a file that the others wait for.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from llmrec.files import replace_file
 from llmrec.learning.examples import Example
 from llmrec.models import PromptTree
 
-__all__ = ["Lessons", "await_shared", "is_alone", "is_helper", "share"]
+__all__ = ["Lessons", "await_shared", "fingerprint_of", "is_alone", "is_helper", "share"]
 
 _PATIENCE = timedelta(hours=24)
 """What the other processes wait for lists."""
@@ -34,7 +35,7 @@ class Lessons:
     Args:
         epoch: Gives the examples of an epoch, counted from 0; always the same ones.
         validation: Whole lists, one in each example.
-        identity: What identifies base and data, so that a checkpoint of others is not taken up.
+        identity: What identifies base and settings, so that a checkpoint of others is not taken up.
     """
 
     epoch: Callable[[int], Sequence[Example]]
@@ -68,6 +69,17 @@ def await_shared(path: Path) -> Lessons:
     form = json.loads(path.read_bytes())
     epochs = [[_example(one) for one in made] for made in form["epochs"]]
     return Lessons(epochs.__getitem__, [_example(one) for one in form["validation"]], form["identity"])
+
+
+def fingerprint_of(examples: Iterable[Example]) -> str:
+    """What identifies the words of examples, so that a checkpoint of others is not taken up.
+
+    Not their offsets, whose last digits another run may compute otherwise.
+    """
+    digest = hashlib.sha256()
+    for one in examples:
+        digest.update(json.dumps([_plain_tree(one.tree), one.lengths]).encode())
+    return digest.hexdigest()
 
 
 def _processes() -> int:

@@ -12,23 +12,26 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from llmrec.config import Settings
+from llmrec.config import LearningSettings, Settings
 from llmrec.errors import DataError, ModelError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.crossfit import cross_fit, newest_first
-from llmrec.learning.examples import Example, examples_of, fingerprint_of, whole_example
+from llmrec.learning.examples import Example, examples_of, whole_example
 from llmrec.learning.lessons import Lessons, await_shared, share
 from llmrec.learning.scrubbing import scrub_by
-from llmrec.learning.training import AdapterOptions, AdapterTraining, train_adapter
+from llmrec.learning.training import AdapterOptions, AdapterTraining, require_board, train_adapter
 from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
+from llmrec.models.loading import require_four_bits
 from llmrec.models.lora import LoraLearner, LoraShape
 from llmrec.ranking import Fusion, HeldOutRequest, Ranker
 from llmrec.releases import Release
 
-__all__ = ["assist", "begins_with", "train_ranker"]
+__all__ = ["assist", "begins_with", "require_extras", "train_ranker"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,8 +60,9 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
     lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
-    # What behaviour says of them is told by counts without the users' last events, recent choices among them.
-    shown = [one.told(lists.retriever) for one in _from_transcripts(fit, snapshot, fitted)]
+    shown = _from_transcripts(fit, snapshot, fitted)
+    if fit.settings.ranking.evidence:
+        shown = [one for one in map(lists.told, shown) if one is not None]
     taught = (*_newest(lists.requests, wanted.most_lists), *shown)
     hits = [request for request in fitted.requests if request.taken is not None]
     # In log-odds, whatever the unit of the retriever's score.
@@ -71,18 +75,31 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
     _lay_out(start, directory.with_name(_START))
     training = _trained(fit, fit.ranker, taught, validation, directory)
     about = {
-        "lists": len(taught),
+        "taught": len(taught),
         "from_shown": len(shown),
         "asked": lists.asked,
         "validation_lists": len(validation),
         **training.summary(),
     }
-    if not training.best:
+    if not training.best_step and start is None:
         _logger.warning("no adapter was better than none, so the release has none")
         return TrainedRanker(fit.ranker, {}, {"adapter": about}, wanted.validation_lists)
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
     parts = {f"adapter/{name}": (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     return TrainedRanker(adapted, parts, {"adapter": about}, wanted.validation_lists)
+
+
+def require_extras(wanted: LearningSettings) -> None:
+    """Say what is not installed before hours of training.
+
+    Raises:
+        MissingExtraError: Free text, 4 bits or a record for TensorBoard is wanted, and what it needs is not there.
+    """
+    scrub_by(wanted)
+    if wanted.four_bit:
+        require_four_bits()
+    if wanted.tensorboard:
+        require_board()
 
 
 def begins_with(settings: Settings, champion: Release | None) -> Release | None:
@@ -134,6 +151,8 @@ def assist(settings: Settings, checkpoint: Path) -> None:
         settings: The workspace's.
         checkpoint: Of its encoder, beside which the lessons are shared.
     """
+    if not settings.ranking.enabled:  # the first process trains no adapter, so it shares nothing
+        return
     directory = checkpoint.with_name("adapter")
     learner = _learner(settings)
     try:
@@ -161,24 +180,34 @@ def _trained(
     lessons = Lessons(
         epoch,
         [whole_example(request, ranker, items) for request in validation],
-        identity=_identity(fit, ranker, [*taught, *validation], directory.with_name(_START)),
+        identity=_identity(fit, ranker, directory.with_name(_START)),
     )
     share(lessons, wanted.epochs, directory.with_suffix(".lessons"))
     shutil.rmtree(directory, ignore_errors=True)
     learner = _learner(fit.settings)
     try:
+        options = _begun(learner, _options(fit.settings), directory.with_name(_START))
+        before = _said(learner, lessons.validation[0])
         training = train_adapter(
             learner,
             lessons,
-            _begun(learner, _options(fit.settings), directory.with_name(_START)),
+            options,
             checkpoint=directory.with_suffix(".safetensors"),
             board=directory.with_name("board") if wanted.tensorboard else None,
             progress=fit.progress,
         )
         learner.save(directory)
-        _check(learner, lessons.validation[0])
+        if training.best_step:
+            _check(before, _said(learner, lessons.validation[0]))
     finally:
         learner.close()
+    if training.trimmed:
+        _logger.warning(
+            "%d of the %d lists that were learnt from tell of the newest events alone: raise ranking.history_tokens "
+            "to tell more",
+            training.trimmed,
+            training.lists,
+        )
     return training
 
 
@@ -188,14 +217,14 @@ def _begun(learner: LoraLearner, options: AdapterOptions, start: Path) -> Adapte
         return options
     learner.begin_with(start)
     weight = Fusion.from_dict(json.loads((start / _FUSION).read_bytes())).llm_weight
-    return replace(options, begun=True, weight=weight)
+    return replace(options, weight=weight)
 
 
-def _identity(fit: Fit, ranker: Ranker, requests: Sequence[HeldOutRequest], start: Path) -> str:
-    """What a checkpoint must share to be gone on from: base, prompts, lists, settings, and what it began with."""
+def _identity(fit: Fit, ranker: Ranker, start: Path) -> str:
+    """What a checkpoint must share to be gone on from beside lists: base, prompts, settings, what it began with."""
     begun = hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest() if start.is_dir() else "base"
     settings = fit.settings.model_dump_json(include={"models", "ranking", "learning"})
-    return f"{ranker.model.sha256}/{ranker.fingerprint}/{fingerprint_of(requests)}/{settings}/{begun}"
+    return f"{ranker.model.sha256}/{ranker.fingerprint}/{settings}/{begun}"
 
 
 def _learner(settings: Settings) -> LoraLearner:
@@ -220,20 +249,23 @@ def _options(settings: Settings) -> AdapterOptions:
         learning_rate=wanted.learning_rate,
         trees=wanted.trees,
         validations=wanted.validations,
+        patience=wanted.patience,
         seed=settings.fit.seed,
         pull=wanted.pull,
     )
 
 
-def _check(learner: LoraLearner, example: Example) -> None:
+@torch.no_grad()
+def _said(learner: LoraLearner, example: Example) -> Tensor:
+    said: Tensor = learner([example.tree])
+    return said
+
+
+def _check(before: Tensor, after: Tensor) -> None:
     """A training that taught nothing must not look like one that did.
 
     Raises:
-        ModelError: The weights or the scores are those of the base.
+        ModelError: The scores are those of the beginning.
     """
-    moved = any(bool(weight.detach().any()) for name, weight in learner.adapter.items() if "lora_B" in name)
-    adapted = learner([example.tree]).detach()
-    with learner.without_adapter():
-        alone = learner([example.tree]).detach()
-    if not moved or bool((adapted - alone).abs().max() == 0):
+    if bool((after - before).abs().max() == 0):
         raise ModelError("the training left the adapter without effect", hint="raise learning.learning_rate")

@@ -12,8 +12,7 @@ from llmrec.learning.due import require_news
 from llmrec.learning.gate import judge_release
 from llmrec.learning.held_out import held_out_histories
 from llmrec.learning.lessons import is_alone, is_helper
-from llmrec.learning.ranker import assist, begins_with, train_ranker
-from llmrec.learning.scrubbing import scrub_by
+from llmrec.learning.ranker import assist, begins_with, require_extras, train_ranker
 from llmrec.learning.settling import settle
 from llmrec.learning.trust import crowded_out
 from llmrec.learning.verdict import Verdict
@@ -85,13 +84,13 @@ def retrain(
         DataError: There is too little behaviour; or (`NothingNewError`) it was learnt from before.
         ConfigError: An encoder is given, and a release is live.
         ModelError: The language model cannot be trained.
-        MissingExtraError: Free text is to be learnt from, and what scrubs it is not installed.
+        MissingExtraError: Something that `[learning]` asks for is not installed.
     """
     if is_helper():
         assist(rec.settings, rec.workspace.training / "encoder.safetensors")
         return None
     if rec.settings.ranking.enabled:
-        scrub_by(rec.settings.learning)  # what is missing is said before hours of training
+        require_extras(rec.settings.learning)
     live, champion = rec.releases.live(), _champion(rec)
     marked = champion is not None and champion.made_before(rec.store.last_forgotten())
     if champion is not None and encoder is not None:
@@ -115,8 +114,9 @@ def retrain(
         return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, None if marked else champion))
 
     def judged(release: Release) -> None:
-        k = rec.settings.retrieval.candidates
-        asked = judge(gate, rec.answering(release.version)[0], k) if gate else []
+        wanted = rec.settings.retrieval
+        retriever = rec.answering(release.version)[0] if gate else None
+        asked = judge(gate, retriever, wanted.candidates, filter_seen=wanted.filter_seen) if retriever else []
         verdict = judge_release(rec, release, champion, asked, replaced=marked, progress=bool(progress))
         verdicts.append(settle(rec.releases, release, verdict, live, rec.workspace.reports))
 

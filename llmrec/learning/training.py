@@ -29,11 +29,11 @@ from tqdm import tqdm
 from llmrec.errors import ConfigError, MissingExtraError
 from llmrec.files import replace_file
 from llmrec.learning.examples import Example
-from llmrec.learning.lessons import Lessons
+from llmrec.learning.lessons import Lessons, fingerprint_of
 from llmrec.models.lora import LoraLearner
 from llmrec.ranking.fusion import PRIOR_LLM
 
-__all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "train_adapter"]
+__all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "require_board", "train_adapter"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ class AdapterOptions:
         pull: What a nat of divergence from what the adapter said at the beginning costs, list by list: KL(before, now).
             A pull to the last adapter keeps what it knows while it takes in what is new (PESO, ICLR 2026, has such a
             pull; here it is one of outputs).
-        begun: Whether it begins with an adapter that knows something: then that may be the best one.
         weight: What the log-odds count beside the offsets. Fusion finds the weight that serves.
     """
 
@@ -64,10 +63,9 @@ class AdapterOptions:
     weight_decay: float = 0.0
     trees: int = 8
     validations: int = 4
-    patience: int = 4
+    patience: int = 3
     seed: int = 7
     pull: float = 0.0
-    begun: bool = False
     weight: float = PRIOR_LLM
 
 
@@ -82,10 +80,12 @@ class AdapterTraining:
         trimmed: Lists whose history did not fit whole.
         capped: Pieces of foreign text that were shortened.
         losses: The mean list's loss less that of its offsets alone, since the validation before.
-        gains: At each validation, by how much the log chance of what was taken rises over the offsets alone.
+        gains: At each validation, by how much the log chance of what was taken rises over the offsets alone; the first
+            one is before anything was learnt.
+        at: How many lists it had learnt from at each validation.
         best_step: The step of the best validation; 0: none was better than what it began with.
         seconds: Interruptions apart.
-        best: The best adapter; empty: none was better than no adapter.
+        best: The best adapter, what it began with included.
     """
 
     step: int = 0
@@ -95,6 +95,7 @@ class AdapterTraining:
     capped: int = 0
     losses: list[float] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)
+    at: list[int] = field(default_factory=list)
     best_step: int = 0
     seconds: float = 0.0
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -165,9 +166,10 @@ class _Run:
         self.lessons = lessons
         self.state = AdapterTraining()
         self.checkpoint = checkpoint
-        self.identity = json.dumps([lessons.identity, asdict(options), _shapes(learner)], sort_keys=True)
         self.accelerator = _accelerator(learner, board)
         self.epoch, self.examples = 0, lessons.epoch(0)
+        told = fingerprint_of([*self.examples, *lessons.validation])
+        self.identity = json.dumps([lessons.identity, told, asdict(options), _shapes(learner)], sort_keys=True)
         if not self.examples:
             raise ConfigError("there is no list to learn from", hint="give more behaviour, or more candidates")
         self.steps_per_epoch = math.ceil(len(self.examples) / options.trees)
@@ -185,8 +187,10 @@ class _Run:
     def go(self, *, progress: bool) -> None:
         torch.manual_seed(self.options.seed)
         self._resume()
-        if self.options.begun and not self.state.gains:
+        if not self.state.gains:  # what there is without this training
+            start = time.perf_counter()
             self._validate()
+            self.state.seconds += time.perf_counter() - start
         every = max(1, round(self.steps_per_epoch / self.options.validations))
         hidden = None if progress and self.accelerator.is_main_process else True
         with tqdm(total=self.steps, initial=self.state.step, unit="step", disable=hidden) as bar:
@@ -281,26 +285,38 @@ class _Run:
         return found
 
     def _learning_rate(self) -> float:
-        done = (self.state.step + 1) / self.steps
-        warm_up = max(self.options.warm_up, 1 / self.steps)
-        return self.options.learning_rate * min(done / warm_up, (1 - done) / (1 - warm_up) + 1e-3)
+        """Of the next step: up along a line, then down along one that is at zero after the last."""
+        rising = max(1, round(self.options.warm_up * self.steps))
+        up, down = (self.state.step + 1) / rising, (self.steps - self.state.step) / (self.steps - rising + 1)
+        return self.options.learning_rate * min(up, down)
 
     @torch.no_grad()
-    def _validate(self) -> None:
-        """Measure on whole lists, each process on its share."""
+    def _gain(self) -> float:
+        """By how much whole lists are likelier than by their offsets alone; each process asks about its share."""
         self.model.eval()
         own = self.lessons.validation[self.accelerator.process_index :: self.accelerator.num_processes]
         losses = [list_losses(self.learner([one.tree]), one, self.options.weight) for one in own]
         sums = [float(sum(map(torch.sum, losses))), float(sum(map(len, losses)))]
         total = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
         summed = self.accelerator.reduce(total, reduction="sum")
-        gain = self.before - float(summed[0] / summed[1]) if float(summed[1]) else float(self.state.step)
+        return self.before - float(summed[0] / summed[1]) if float(summed[1]) else float(self.state.step)
+
+    def _validate(self) -> None:
+        """Measure, and keep what is better than all before.
+
+        Raises:
+            ConfigError: The gain is not a number.
+        """
+        gain = self._gain()
+        if not math.isfinite(gain):
+            raise ConfigError("the training's loss is not a number any more", hint="lower learning.learning_rate")
         self.state.losses.append(float(np.mean(self.waiting)) if self.waiting else 0.0)
         self.waiting = []
-        if gain > max(self.state.gains, default=0.0):
+        if gain > max(self.state.gains, default=-math.inf):
             self.state.best_step = self.state.step
             self.state.best = {name: weight.detach().cpu().clone() for name, weight in self.learner.adapter.items()}
         self.state.gains.append(gain)
+        self.state.at.append(self.state.lists)
         found = {"gain": gain, "loss": self.state.losses[-1], "learning_rate": self._learning_rate()}
         self.accelerator.log(found, step=self.state.step)
         _logger.info("step %d of %d after %.0f s: %s", self.state.step, self.steps, self.state.seconds, found)
@@ -349,11 +365,20 @@ def _accelerator(learner: LoraLearner, board: Path | None) -> Accelerator:
     device = next(learner.model.parameters()).device
     if board is None:
         return Accelerator(cpu=device.type == "cpu")
-    if not find_spec("tensorboard"):
-        raise MissingExtraError("tensorboard", extra="board", purpose="learning.tensorboard")
+    require_board()
     accelerator = Accelerator(cpu=device.type == "cpu", log_with="tensorboard", project_dir=board)
     accelerator.init_trackers("llmrec")
     return accelerator
+
+
+def require_board() -> None:
+    """Refuse to go on without what a record for TensorBoard needs.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if not find_spec("tensorboard"):
+        raise MissingExtraError("tensorboard", extra="board", purpose="learning.tensorboard")
 
 
 def _put(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

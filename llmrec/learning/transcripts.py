@@ -152,7 +152,7 @@ def _scrubbed(value: AttributeValue, scrub: Scrub) -> AttributeValue:
 
 
 def _request(
-    shown: Shown, answers: Iterable[Event], item_id: str, before: History, items: Mapping[str, Item]
+    shown: Shown, answers: Sequence[Event], item_id: str, before: History, items: Mapping[str, Item]
 ) -> HeldOutRequest | None:
     """What was chosen against what was passed over; None where that is nothing, or not in the catalogue any more."""
     places = {one.item_id: place for place, one in enumerate(shown.items)}
@@ -166,7 +166,7 @@ def _request(
         if one.item_id in items and (one.item_id == item_id or not about.get(one.item_id, False))
     )
     taken = next(place for place, one in enumerate(candidates) if one.item.item_id == item_id)
-    answer = Event(shown.user_id, item_id, recommendation_id=shown.recommendation_id)
+    answer = next(event for event in answers if event.item_id == item_id and _is_choice(event))
     return HeldOutRequest(before, answer, candidates, taken) if len(candidates) > 1 else None
 
 

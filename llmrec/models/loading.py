@@ -108,9 +108,18 @@ def load_pretrained(
     return model
 
 
-def _in_four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+def require_four_bits() -> None:
+    """Refuse to go on without what 4 bits need.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     if not find_spec("bitsandbytes"):
         raise MissingExtraError("bitsandbytes", extra="gpu", purpose="a model in 4 bits")
+
+
+def _in_four_bits(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    require_four_bits()
     config = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )

@@ -67,13 +67,23 @@ class HeldOutRequest:
         return JudgedList(retrieval, None if self.llm is None else self.llm.astype(np.float64), self.taken)
 
 
-def judge(histories: Iterable[History], retriever: Retriever, k: int) -> list[HeldOutRequest]:
-    """Retrieve k candidates for each history without its newest event, which must be on a wanted item."""
+def judge(
+    histories: Iterable[History], retriever: Retriever, k: int, *, filter_seen: bool = True
+) -> list[HeldOutRequest]:
+    """Retrieve k candidates for each history without its newest event, which must be on a wanted item.
+
+    Args:
+        histories: Each with the event that is foretold.
+        retriever: Proposes.
+        k: How many candidates.
+        filter_seen: Whether what a user has met is left out, as `[retrieval] filter_seen` says of requests.
+    """
     requests = []
     for history in histories:
         before = History(history.user, history.events[:-1], known=history.known - 1)
         target = history.events[-1].item_id
-        excluded = history.seen - {str(target)}
+        # Where users are offered what they know, a list with one known item alone would give the answer away.
+        excluded = (history.seen if filter_seen else history.hidden) - {str(target)}
         candidates = retriever.retrieve(before, k, excluded=excluded).candidates
         taken = next((place for place, one in enumerate(candidates) if one.item.item_id == target), None)
         requests.append(HeldOutRequest(before, history.events[-1], candidates, taken, excluded))

@@ -1,5 +1,6 @@
 """Lists become short lists with importance weights, and one user's lists share a tree without changing a prompt."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from scipy.special import logsumexp
 
 from llmrec import Event, History, Item, User
-from llmrec.learning.examples import Example, draw, examples_of, fingerprint_of, whole_example
+from llmrec.learning.examples import Example, draw, examples_of, whole_example
+from llmrec.learning.lessons import fingerprint_of
 from llmrec.ranking import HeldOutRequest, PromptLibrary, Ranker
-from llmrec.records import Behaviour, Candidate
+from llmrec.records import Candidate
 from llmrec.testing import OverlapLanguageModel
 
 ITEMS = {f"i{place}": Item(f"i{place}", f"Title number {place}") for place in range(40)}
@@ -123,9 +125,14 @@ def test_a_validation_list_is_whole_with_the_retrievers_own_scores(ranker: Ranke
     assert example.offsets.tolist() == [0, -3, -1, -2, -4]
 
 
-def test_other_requests_have_another_fingerprint() -> None:
+def test_other_words_have_another_fingerprint(ranker: Ranker) -> None:
     requests = requests_of("ann", events=5, lists=2)
-    assert fingerprint_of(requests) == fingerprint_of(requests_of("ann", events=5, lists=2))
-    assert fingerprint_of(requests) != fingerprint_of(requests[:1])
-    told = [replace(one, behaviour=Behaviour((), 0.5)) for one in requests[0].candidates]
-    assert fingerprint_of([replace(requests[0], candidates=tuple(told)), *requests[1:]]) != fingerprint_of(requests)
+
+    def told(some: Sequence[HeldOutRequest], items: Mapping[str, Item] = ITEMS) -> str:
+        return fingerprint_of([whole_example(one, ranker, items) for one in some])
+
+    assert told(requests) == told(requests_of("ann", events=5, lists=2))
+    assert told(requests) != told(requests[:1])
+    assert told([one.weighed(2.0) for one in requests]) == told(requests)  # scores are computed anew, and may differ
+    renamed = {key: replace(item, title=f"{item.title}, renamed") for key, item in ITEMS.items()}
+    assert told(requests, renamed) != told(requests)

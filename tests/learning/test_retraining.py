@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmrec import Event, Item, Recommender, fitting, serving
-from llmrec.errors import BusyError, ConfigError, DataError, MissingExtraError, NothingNewError, ReleaseError
+from llmrec import Event, Item, Recommender, User, fitting, serving
+from llmrec.errors import (
+    BusyError,
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    ModelError,
+    NothingNewError,
+    ReleaseError,
+)
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning import ranker as ranker_module
 from llmrec.learning import retrain, retraining, scrubbing
@@ -29,7 +37,7 @@ from llmrec.models.lora import LoraLearner
 from llmrec.ranking import HeldOutRequest
 from llmrec.ranking.fusion import PRIOR_LLM
 from llmrec.records import Candidate
-from llmrec.releases import Release
+from llmrec.releases import Release, sealed
 from llmrec.retrieval.training import validation_users
 from llmrec.service.cli import main
 from llmrec.testing import OverlapLanguageModel, WordEncoder
@@ -115,7 +123,7 @@ def test_lists_come_from_a_retriever_that_has_not_seen_their_answers(
 
     monkeypatch.setattr(Fit, "_behaviour", watched)
     lists = lists_of(courses)
-    _, cross = seen
+    _, *crosses = seen
     held = validation_users([6] * USERS, [f"u{user}" for user in range(USERS)])
     assert 0 < len(held) < USERS
     asked: dict[str, list[str]] = {}
@@ -123,16 +131,71 @@ def test_lists_come_from_a_retriever_that_has_not_seen_their_answers(
         user_id = str(one.before.user and one.before.user.user_id)
         answer = str(one.candidates[one.taken].item.item_id)  # type: ignore[index]
         asked.setdefault(user_id, []).append(answer)
-        assert answer not in cross[user_id]
         assert answer not in {event.item_id for event in one.before.events}
     for user in range(USERS):
         whole = [str(event.item_id) for event in courses.store.events(f"u{user}")]
-        # The newest event of a validation user is nobody's to learn from; it is hidden from both.
+        # The newest event of a validation user is nobody's to learn from; it is hidden from all.
         known = whole[:-1] if user in held else whole
-        assert cross[f"u{user}"] == known[:-2]
+        for fold, cross in zip(lists.folds, crosses, strict=True):
+            assert cross[f"u{user}"] == (known[:-2] if f"u{user}" in fold.user_ids else known)
         assert set(asked.get(f"u{user}", [])) <= set(known[-2:])
     assert lists.asked == 2 * USERS
+    assert [len(fold.user_ids) for fold in lists.folds] == [USERS // 2, USERS // 2]
+    assert not lists.folds[0].user_ids & lists.folds[1].user_ids
     assert sum(map(len, asked.values())) == len(lists.requests) > USERS
+
+
+def test_no_more_users_are_asked_about_than_are_needed(courses: Recommender) -> None:
+    fit = fit_of(courses)
+    served = fit.retriever(fit.snapshot(), None)
+    lists = cross_fit(fit, served, fit.snapshot(), 2, 10)
+    assert 10 <= len(lists.requests) < 20
+    (fold,) = lists.folds
+    assert len(fold.user_ids) == lists.asked / 2 < USERS / 2
+    again = cross_fit(fit, served, fit.snapshot(), 2, 10)
+    assert again.folds[0].user_ids == fold.user_ids
+
+
+def test_behaviour_is_told_of_a_shown_list_by_who_has_not_seen_its_answer(courses: Recommender) -> None:
+    lists = lists_of(courses)
+    for one in lists.requests:
+        told = lists.told(one)
+        assert told is not None
+        assert [each.item for each in told.candidates] == [each.item for each in one.candidates]
+    known = next(event for event in courses.store.events("u0") if event.sequence not in lists.folds[0].hidden)
+    old = replace(lists.requests[0], before=replace(lists.requests[0].before, user=User("u0")), answer=known)
+    assert lists.told(old) is None
+    assert lists.told(replace(old, before=replace(old.before, user=User("stranger")))) is None
+
+
+def test_where_users_are_offered_what_they_know_lists_hold_it_too(tmp_path: Path, tiny_base: Path) -> None:
+    wanted = settings(tiny_base) | {"retrieval": {"filter_seen": False}}
+    with Recommender.create(tmp_path / "again", wanted, encoder=WordEncoder()) as rec:
+        fill(rec)
+        rec.add_events(replace(events[0], event_id=None, timestamp=None) for events in taken())
+        lists = lists_of(rec)
+        known = [(one, fitting.items_of(one.before.events)) for one in lists.requests]
+        assert any(one.answer.item_id in items for one, items in known)
+        for one, items in known:
+            # The answer is not told by being the only one that is known.
+            assert {each.item.item_id for each in one.candidates} & (items - {one.answer.item_id})
+
+
+def test_a_helper_of_a_retraining_without_a_language_model_has_nothing_to_do(
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker_module, "await_shared", None)
+    off = courses.settings.ranking.model_copy(update={"enabled": False})
+    ranker_module.assist(courses.settings.model_copy(update={"ranking": off}), Path("none"))
+
+
+def test_a_training_without_effect_is_refused(courses: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    def idle(*_: object, **__: object) -> AdapterTraining:
+        return AdapterTraining(step=1, gains=[0.0, 0.1], best_step=1)
+
+    monkeypatch.setattr(ranker_module, "train_adapter", idle)
+    with pytest.raises(ModelError, match="without effect"):
+        retrain(courses, progress=False)
 
 
 def test_a_history_ends_before_its_answer_and_holds_what_came_before(courses: Recommender) -> None:
@@ -433,7 +496,7 @@ def test_a_release_cannot_name_parts_outside_of_it(courses: Recommender, tmp_pat
     shutil.copytree(release.directory, shipped)
     manifest = json.loads((shipped / "manifest.json").read_text())
     manifest["files"][name] = "0" * 64
-    (shipped / "manifest.json").write_text(json.dumps(manifest))
+    (shipped / "manifest.json").write_text(json.dumps(sealed(manifest)))
     before = (courses.workspace.root / "llmrec.toml").read_bytes()
     with pytest.raises(ReleaseError, match="names a part"):
         courses.install(shipped)
@@ -448,7 +511,7 @@ def test_an_adapter_that_is_no_better_than_none_is_left_out(
 
     def useless(*given: object, **named: object) -> object:
         state = real(*given, **named)  # type: ignore[arg-type]
-        state.best_step, state.best = 0, {}
+        state.best_step = 0
         return state
 
     monkeypatch.setattr(ranker_module, "train_adapter", useless)
@@ -504,7 +567,8 @@ def test_a_gate_that_fails_loses_no_training(courses: Recommender, monkeypatch: 
         with pytest.raises(KeyboardInterrupt):
             retrain(courses, progress=False)
     kept = {path.name for path in courses.workspace.training.iterdir()}
-    assert {"encoder.safetensors", "crossfit-encoder.safetensors", "adapter.safetensors"} <= kept
+    crosses = {"crossfit-0-encoder.safetensors", "crossfit-1-encoder.safetensors"}
+    assert {"encoder.safetensors", "adapter.safetensors", *crosses} <= kept
     steps: list[int] = []
     real = training_module._Run._step
 

@@ -64,8 +64,8 @@ def said(learner: LoraLearner, examples: Sequence[Example]) -> np.ndarray:
 def test_it_learns_what_was_taken_and_says_how_it_went(tiny: TransformersLM) -> None:
     learner, state = trained(tiny)
     assert max(state.gains) > 1.0  # of log 5 = 1.61
-    assert len(state.gains) == len(state.losses) == 12
-    assert state.losses[-1] < state.losses[0]
+    assert len(state.gains) == len(state.losses) == 13  # the first before it has learnt
+    assert state.losses[-1] < state.losses[1]
     assert (state.step, state.lists) == (36, 288)
     assert state.tokens == 6 * sum(one.tree.tokens for one in lessons().epoch(0))
     assert state.best_step > 0
@@ -171,23 +171,53 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
 def test_it_stops_when_it_gets_no_better_and_keeps_its_best(
     tiny: TransformersLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gains = iter([0.1, 0.3, 0.2, 0.1, 0.0])
-    kept: list[np.ndarray] = []
-    real = module._Run._validate
+    gains = iter([0.0, -0.3, -0.1, 0.1, 0.0, -0.1, -0.2])
+    spoken: list[np.ndarray] = []
 
-    def falling(run: module._Run) -> None:
-        run.before += 0.0
-        real(run)
-        gain = next(gains)
-        run.state.gains[-1] = gain
-        kept.append(said(run.learner, lessons().validation))
-        if gain == max(run.state.gains):
-            run.state.best = {name: weight.detach().clone() for name, weight in run.learner.adapter.items()}
+    def falling(run: module._Run) -> float:
+        spoken.append(said(run.learner, lessons().validation))
+        return next(gains)
 
-    monkeypatch.setattr(module._Run, "_validate", falling)
+    monkeypatch.setattr(module._Run, "_gain", falling)
     options = AdapterOptions(epochs=5, learning_rate=5e-3, trees=4, validations=2, patience=2)
     learner, state = trained(tiny, options=options)
-    assert state.gains == [0.1, 0.3, 0.2, 0.1]
+    assert state.gains == [0.0, -0.3, -0.1]  # two in a row were no better than nothing
+    assert state.best_step == 0
+    assert said(learner, lessons().validation) == pytest.approx(spoken[0], abs=1e-5)
+    learner.close()
+    gains = iter([0.0, -0.3, 0.2, 0.1, 0.0, -0.1])
+    spoken.clear()
+    learner, state = trained(tiny, options=options)
+    assert state.gains == [0.0, -0.3, 0.2, 0.1, 0.0]
+    assert state.best_step == 6
+    assert said(learner, lessons().validation) == pytest.approx(spoken[2], abs=1e-5)
+    assert np.abs(spoken[2] - spoken[-1]).max() > 1e-3
+    learner.close()
+
+
+def test_one_step_is_a_training_too(tiny: TransformersLM) -> None:
+    learner, state = trained(tiny, lessons=lessons(2), options=replace(OPTIONS, epochs=1))
+    assert (state.step, len(state.gains)) == (1, 2)
+    assert any(bool(weight.any()) for name, weight in learner.adapter.items() if "lora_B" in name)
+    learner.close()
+
+
+def test_it_warms_up_and_then_slows_down_to_nothing(tiny: TransformersLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    real = module._Run._step
+
+    def watched(run: module._Run) -> None:
+        rates.append(run._learning_rate())
+        real(run)
+
+    monkeypatch.setattr(module._Run, "_step", watched)
+    learner, _ = trained(tiny, options=replace(OPTIONS, warm_up=0.25, learning_rate=1e-3))
+    assert len(rates) == 36
+    assert rates[8] == max(rates) == pytest.approx(1e-3)
+    assert rates[0] == pytest.approx(1e-3 / 9)
+    assert rates[:9] == sorted(rates[:9])
+    assert rates[8:] == sorted(rates[8:], reverse=True)
+    assert 0 < rates[-1] < 1e-4
     learner.close()
 
 
@@ -256,10 +286,10 @@ def test_it_goes_on_from_an_adapter_and_keeps_it_where_nothing_is_better(tiny: T
     second = tiny.learner(SHAPE)
     second.begin_with(tmp_path)
     assert said(second, lessons().validation) == pytest.approx(spoken, abs=2e-3)
-    useless = replace(OPTIONS, epochs=1, learning_rate=0.9, begun=True)
+    useless = replace(OPTIONS, epochs=1, learning_rate=0.9)
     state = train_adapter(second, lessons(), useless)
     assert state.gains[0] == pytest.approx(max(first.gains), abs=1e-2)
-    assert state.best_step == 0 < len(state.best)
+    assert state.best_step == 0
     assert said(second, lessons().validation) == pytest.approx(spoken, abs=2e-3)
     second.close()
     other = tiny.learner(replace(SHAPE, rank=2))

@@ -132,11 +132,10 @@ def _summary(release: Release) -> dict[str, Any]:
 def _curve(release: Release) -> list[dict[str, float]]:
     """What the adapter gained on held-out lists each time it was looked at, by how many lists it had learnt from."""
     adapter = release.manifest.get("metrics", {}).get("adapter") or {}
-    gains = adapter.get("gains", [])
-    return [
-        {"lists": round(adapter.get("lists", 0) * place / len(gains)), "gain": gain}
-        for place, gain in enumerate(gains, start=1)
-    ]
+    gains, lists = adapter.get("gains", []), adapter.get("lists", 0)
+    # Older releases did not note when they looked: at even distances, and not before the first list.
+    at = adapter.get("at") or [round(lists * place / len(gains)) for place in range(1, len(gains) + 1)]
+    return [{"lists": learnt, "gain": gain} for learnt, gain in zip(at, gains, strict=True)]
 
 
 def _report(served: Served, release: Release) -> dict[str, Any] | None:
