@@ -22,6 +22,7 @@ from llmrec.evaluation.protocols import Split, leave_last_out, leave_one_out, tr
 from llmrec.evaluation.reliability import Reliability, reliability
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
 from llmrec.learning import retrain
+from llmrec.ranking.prompts import default_directory
 from llmrec.retrieval import FittedEncoder
 
 __all__ = ["FullStage", "full_report", "held_out_workspace", "make_measured_release", "sampled"]
@@ -33,7 +34,7 @@ _CODE = [
     file.read_text(encoding="utf-8")
     for pattern in ("fitting.py", "learning/*.py", "retrieval/*.py", "ranking/*.py", "models/*.py")
     for file in sorted(Path(str(files("llmrec"))).glob(pattern))
-]
+] + [(default_directory() / "rank.jinja").read_text(encoding="utf-8")]
 """What makes a release and its answers: one of other code is not measured as this code's."""
 
 
@@ -129,9 +130,9 @@ def held_out_workspace(data: EvaluationData, split: Split, stage: FullStage) -> 
     """A workspace that knows the training part alone."""
     training = training_interactions(split)
     settings = stage.settings.model_dump(mode="json", exclude={"store"})
-    made = _CODE if stage.release is None else (stage.release / "manifest.json").read_text(encoding="utf-8")
+    manifest = "" if stage.release is None else (stage.release / "manifest.json").read_text(encoding="utf-8")
     about = [repr(list(data.items)), repr(list(data.users)), _weights_of(stage.encoder)]
-    root = stage.kept / f"workspace-{digest_of(training.sha256, settings, about, made)}"
+    root = stage.kept / f"workspace-{digest_of(training.sha256, settings, about, manifest, _CODE)}"
     filled = root / "filled"
     if filled.exists():
         return llmrec.Recommender.open(root, stage.settings)
