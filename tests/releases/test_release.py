@@ -193,3 +193,11 @@ def test_a_release_that_was_asked_otherwise_says_with_which_settings(tmp_path: P
         release.require("prompt", "abc:8:32")
     assert "attributes = 0, evidence = 1, text_tokens = 32, history_tokens = 192 in [ranking]" in caught.value.hint
     assert "enabled" not in caught.value.hint
+
+
+def test_a_release_without_an_adapter_tells_of_no_gain() -> None:
+    trained = {"metrics": {"adapter": {"gains": [0.1, -0.2]}}, "created": "2026-01-01T00:00:00+00:00"}
+    without = Release("rank/0001", Path(), {**trained, "files": {}})
+    assert without.to_dict(None, None)["adapter"] == ""
+    has_one = Release("rank/0001", Path(), {**trained, "files": {"adapter/adapter_config.json": "0"}})
+    assert has_one.to_dict(None, None)["adapter"] == "gain +0.1000"
