@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from llmrec.config import LearningSettings, Settings
 from llmrec.errors import DataError, ModelError
@@ -22,7 +21,7 @@ from llmrec.learning.crossfit import cross_fit, newest_first
 from llmrec.learning.examples import Example, examples_of, whole_example
 from llmrec.learning.lessons import Lessons, await_shared, share
 from llmrec.learning.scrubbing import scrub_by
-from llmrec.learning.training import AdapterOptions, AdapterTraining, require_board, train_adapter
+from llmrec.learning.training import AdapterOptions, AdapterTraining, odds_of, require_board, train_adapter
 from llmrec.learning.transcripts import Quotas, transcripts, within
 from llmrec.models import TransformersLM, resolve
 from llmrec.models.adapters import CONFIG, WEIGHTS
@@ -32,6 +31,8 @@ from llmrec.ranking import Fusion, HeldOutRequest, Ranker
 from llmrec.releases import Release
 
 __all__ = ["assist", "begins_with", "require_extras", "train_ranker"]
+
+Floats = NDArray[np.float64]
 
 _logger = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ def _trained(
     learner = _learner(fit.settings)
     try:
         options = _begun(learner, _options(fit.settings), directory.with_name(_START))
-        before = _said(learner, lessons.validation[0])
+        before = odds_of(learner, lessons.validation[0])
         training = train_adapter(
             learner,
             lessons,
@@ -198,7 +199,7 @@ def _trained(
         )
         learner.save(directory)
         if training.best_step:
-            _check(before, _said(learner, lessons.validation[0]))
+            _check(before, odds_of(learner, lessons.validation[0]))
     finally:
         learner.close()
     if training.trimmed:
@@ -255,17 +256,11 @@ def _options(settings: Settings) -> AdapterOptions:
     )
 
 
-@torch.no_grad()
-def _said(learner: LoraLearner, example: Example) -> Tensor:
-    said: Tensor = learner([example.tree])
-    return said
-
-
-def _check(before: Tensor, after: Tensor) -> None:
+def _check(before: Floats, after: Floats) -> None:
     """A training that taught nothing must not look like one that did.
 
     Raises:
         ModelError: The scores are those of the beginning.
     """
-    if bool((after - before).abs().max() == 0):
+    if np.array_equal(before, after):
         raise ModelError("the training left the adapter without effect", hint="raise learning.learning_rate")

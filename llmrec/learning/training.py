@@ -33,7 +33,7 @@ from llmrec.learning.lessons import Lessons, fingerprint_of
 from llmrec.models.lora import LoraLearner
 from llmrec.ranking.fusion import PRIOR_LLM
 
-__all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "require_board", "train_adapter"]
+__all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "odds_of", "require_board", "train_adapter"]
 
 _logger = logging.getLogger(__name__)
 
@@ -109,6 +109,13 @@ def list_losses(odds: Tensor, example: Example, weight: float = 1.0) -> Tensor:
     """-log softmax(offset + weight * log-odds) of the first item of each list, [lists]."""
     logits = weight * odds + torch.as_tensor(example.offsets, dtype=torch.float32, device=odds.device)
     return torch.stack([-torch.log_softmax(part, 0)[0] for part in torch.split(logits, list(example.lengths))])
+
+
+@torch.no_grad()
+def odds_of(learner: LoraLearner, example: Example) -> np.ndarray:
+    """The log-odds of an example's items as the adapter is now, float64 [leaves]."""
+    odds: Tensor = learner([example.tree])
+    return odds.cpu().double().numpy()
 
 
 def list_divergences(before: Tensor, now: Tensor, example: Example, weight: float = 1.0) -> Tensor:

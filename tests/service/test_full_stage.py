@@ -197,7 +197,7 @@ def test_a_shipped_encoder_is_taken_as_it_is(
 
     monkeypatch.setattr(fitting, "fit_encoder", counted)
     full_report(data, replace(stage, settings=longer, encoder=encoder))
-    assert epochs == [1]  # of the one that proposes what is learnt from
+    assert epochs == [1, 1]  # of those that propose what is learnt from, one for each half of the users
     (second,) = {*stage.kept.glob("workspace-*/releases/rank/0001")} - {first}
     assert (second / "encoder.safetensors").read_bytes() == weights
     manifest = json.loads((second / "manifest.json").read_bytes())
