@@ -54,6 +54,10 @@ class StoreSettings(_Section):
     """SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name. Empty: llmrec.db in the workspace."""
 
 
+OWN_STORE: Mapping[str, Mapping[str, str]] = {"store": {"url": ""}}
+"""Overrides for a workspace that is thrown away: its events stay in it, whatever database a file or variable names."""
+
+
 class ModelSettings(_Section):
     """Which models, and where they run."""
 
@@ -276,13 +280,26 @@ class Settings(_Section):
     service: ServiceSettings = ServiceSettings()
 
     @classmethod
-    def load(cls, path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    def load(
+        cls,
+        path: Path,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Settings:
         """Read the file, then LLMREC_SECTION__KEY variables, then `overrides` ({section: {key: value}}).
+
+        Args:
+            path: The file; where there is none, nothing is read.
+            overrides: What holds whatever else is said.
+            defaults: What holds where nothing else is said, instead of the usual defaults.
 
         Raises:
             ConfigError: The file is no TOML, a key is unknown, or a value is out of range.
         """
         values, variables = _read_file(path), _variables(os.environ)
+        for section, keys in (defaults or {}).items():
+            values[section] = {**keys, **values.get(section, {})}
         for (section, key), name in variables.items():
             values.setdefault(section, {})[key] = os.environ[name]
         for section, keys in (overrides or {}).items():

@@ -277,9 +277,9 @@ class Fit:
         hits = [request for request in requests if request.taken is not None]
         asked = hits
         if trained.ranker is not None:
-            least = max(self.settings.fit.calibration_users, trained.validation_lists)
-            others = hits[trained.validation_lists :]
-            some = (others if len(others) >= least else hits)[:least]
+            wanted, chose = self.settings.fit.calibration_users, trained.validation_lists
+            # Those that chose the adapter flatter it: they come in only where there are too few others.
+            some = [*hits[chose:], *hits[:chose]][: max(wanted, chose) if wanted else 0]
             bar = tqdm(some, desc="weighing opinions", unit="user", disable=None if self.progress else True)
             asked = [request.asked(trained.ranker, self.catalogue) for request in bar]
         return fit_fusion(

@@ -198,7 +198,8 @@ class Recommender(Keeping):
             directory: Holds its parts, such as adapters/ml-100k.
 
         Raises:
-            ReleaseError: It is no release, is damaged, or was made with another base model, prompt or text encoder.
+            ReleaseError: It is no release, is damaged, or was made with another base model, prompt or text encoder, or
+                of other items.
             BusyError: A fit, import or retrain is running.
         """
         with self.workspace.locked("install"), writing(self.workspace.root):

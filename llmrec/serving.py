@@ -195,10 +195,12 @@ class Serving:
         """Load a release that is to go live.
 
         Raises:
-            ReleaseError: It is damaged, or was made with another text encoder, prompt or base model.
+            ReleaseError: It is damaged, or was made with another text encoder, prompt or base model, or of other items.
             ModelError: Its adapter cannot be loaded.
         """
         live = self._load(release)
+        if live.encoder is not None:
+            live.encoder.require_items({item.item_id for item in self._store.items()})
         if self._settings.ranking.enabled:
             self._parts.adapted(live.release)
 

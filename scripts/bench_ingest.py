@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from llmrec import Event, Item, Recommender
+from llmrec.config import OWN_STORE
 from llmrec.evaluation.description import describe_environment
 from llmrec.files import replace_file
 from llmrec.service.printing import print_table
@@ -32,7 +33,10 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, help="where the store lies; else a temporary directory")
     parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.directory) as home, Recommender.create(Path(home) / "shop") as rec:
+    with (
+        tempfile.TemporaryDirectory(dir=options.directory) as home,
+        Recommender.create(Path(home) / "shop", OWN_STORE) as rec,
+    ):
         rec.add_items(Item(str(number), f"Thing {number}") for number in range(_ITEMS))
         ways: dict[str, Callable[[list[Event]], object]] = {
             "feedback, one by one": lambda events: [rec.feedback(event) for event in events],

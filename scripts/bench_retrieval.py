@@ -20,7 +20,7 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 import faiss  # isort: skip
 
 from llmrec import Event, Item, Recommender
+from llmrec.config import OWN_STORE
 from llmrec.errors import LlmrecError
 from llmrec.evaluation import describe_environment, require_plots
 from llmrec.files import replace_file
@@ -155,7 +156,11 @@ def world(items: int, histories: Sequence[int], users: int = 40) -> Iterator[Wor
         histories: Lengths of histories.
         users: How many have each of them.
     """
-    settings: dict[str, dict[str, Any]] = {"ranking": {"enabled": False}, "encoder": {"epochs": 1, "minimum_events": 0}}
+    settings: dict[str, Mapping[str, Any]] = {
+        "ranking": {"enabled": False},
+        "encoder": {"epochs": 1, "minimum_events": 0},
+        **OWN_STORE,
+    }
     names = {length: [f"u{length}-{number}" for number in range(users)] for length in histories}
     with (
         tempfile.TemporaryDirectory() as directory,

@@ -73,6 +73,8 @@ def main() -> int:
         copy = Path(home) / "workspace"
         shutil.copytree(options.workspace, copy, ignore=shutil.ignore_patterns(".lock", ".running", "training"))
         with Recommender.open(copy) as rec:
+            if rec.settings.store.url.get_secret_value():
+                parser.error("the events would go into the database that store.url names: unset it")
             users = [user.user_id for _, user in zip(range(500), rec.users(), strict=False)]
             items = [item.item_id for _, item in zip(range(500), rec.items(), strict=False)]
         say("… one client at a time")

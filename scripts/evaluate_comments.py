@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from llmrec import Event, Item, Recommender
 from llmrec.artifacts import fetch_wheel_files
+from llmrec.config import OWN_STORE
 from llmrec.evaluation.description import describe_environment
 from llmrec.evaluation.metrics import auc
 from llmrec.evaluation.uncertainty import Interval, intervals_of
@@ -84,7 +85,7 @@ def main() -> int:
 def by_workspace(rated: Sequence[tuple[str, float]], asked: Sequence[str], encoder: TextEncoder) -> list[float]:
     """What a workspace makes of comments after a fit over rated ones."""
     with TemporaryDirectory() as folder:
-        settings = {"ranking": {"enabled": False}, "feedback": {"burst_seconds": 0}}
+        settings = {"ranking": {"enabled": False}, "feedback": {"burst_seconds": 0}, **OWN_STORE}
         with Recommender.create(Path(folder) / "shop", settings, encoder=encoder) as rec:
             rec.add_items([Item("dress", "A dress")])
             rec.feedback_many(
@@ -98,7 +99,11 @@ def by_workspace(rated: Sequence[tuple[str, float]], asked: Sequence[str], encod
 def by_model(asked: Sequence[str], encoder: TextEncoder) -> list[float]:
     """What a workspace makes of comments that the language model has read, without anything learnt."""
     with TemporaryDirectory() as folder:
-        settings = {"feedback": {"reading": "model", "burst_seconds": 0}, "ranking": {"time_limit": 600.0}}
+        settings = {
+            "feedback": {"reading": "model", "burst_seconds": 0},
+            "ranking": {"time_limit": 600.0},
+            **OWN_STORE,
+        }
         with Recommender.create(Path(folder) / "shop", settings, encoder=encoder) as rec:
             rec.add_items([Item("dress", "A dress")])
             rec.feedback_many(Event("u", "dress", "comment", text=text) for text in asked)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from llmrec import Event, Recommender
+from llmrec.config import OWN_STORE
 from llmrec.data import fetch_dataset
 from llmrec.evaluation.description import describe_environment
 from llmrec.evaluation.uncertainty import intervals
@@ -62,6 +63,7 @@ def main() -> int:
         "ranking": {"enabled": options.llm, "attributes": 0, "history_tokens": 384},
         "models": {"dtype": "bfloat16"},
         "retrieval": {"history_events": options.events},
+        **OWN_STORE,
     }
     with tempfile.TemporaryDirectory() as directory, Recommender.create(Path(directory) / "films", settings) as rec:
         folder = str(fetch_dataset("ml-100k"))

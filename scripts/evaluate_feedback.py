@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from llmrec import Event, Item, Recommender
+from llmrec.config import OWN_STORE
 from llmrec.data import fetch_dataset
 from llmrec.evaluation.description import describe_environment
 from llmrec.evaluation.uncertainty import intervals
@@ -42,6 +43,7 @@ def main() -> int:
         settings = {
             "ranking": {"enabled": options.llm, "attributes": 0, "history_tokens": 384},
             "models": {"dtype": "bfloat16"},
+            **OWN_STORE,
         }
         with Recommender.create(Path(directory) / "films", settings) as rec:
             folder = str(fetch_dataset("ml-100k"))

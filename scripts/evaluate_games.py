@@ -6,9 +6,10 @@ DATA holds sequences.tsv (user_id, item ids in the order of time) and items.tsv.
 is trained without texts (sasrec). Training takes half an hour on two cores; a second call goes on from what the first
 one trained.
 
-    python scripts/evaluate_games.py DATA --stage full --users 2000 --hits-only --json games-full.json
+    python scripts/evaluate_games.py DATA --stage full --epochs 7 --users 2000 --hits-only --json games-full.json
 
-trains an adapter too and asks the language model.
+trains an adapter too and asks the language model, in an hour. The encoder is best after seven epochs; without --epochs
+it trains eight more to find out.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from llmrec import Event, Item, Recommender
 from llmrec.artifacts import cache_dir
+from llmrec.config import OWN_STORE
 from llmrec.data import fetch_dataset
 from llmrec.evaluation.description import describe_environment
 from llmrec.files import replace_file
@@ -230,7 +231,7 @@ class Runs:
 
     def _opened(self, case: str, *, seed: float = 0, quota: float | None = None) -> Recommender:
         learning = {} if quota is None else {"newcomer_quota": quota}
-        settings = {"fit": {"seed": 100 * self._world.seed + int(seed)}, "learning": learning}
+        settings = {"fit": {"seed": 100 * self._world.seed + int(seed)}, "learning": learning, **OWN_STORE}
         return Recommender.open(self._home / case, settings, encoder=self._encoder)
 
 
@@ -311,6 +312,7 @@ def _log(kept: Path, encoder: HashedWords, epochs: int) -> tuple[list[Item], lis
     settings = {
         "ranking": {"enabled": False},
         "feedback": {"record": False},
+        **OWN_STORE,
         "encoder": {"dimension": 32, "layers": 1, "max_events": 50, "epochs": epochs, "learning_rate": 3e-3},
     }
     folder = str(fetch_dataset("ml-100k"))
@@ -323,7 +325,7 @@ def _log(kept: Path, encoder: HashedWords, epochs: int) -> tuple[list[Item], lis
                 if path == root:
                     rec.catalogue()
         (kept / f"{epochs}.ready").touch()
-    with Recommender.open(whole, encoder=encoder) as rec:
+    with Recommender.open(whole, OWN_STORE, encoder=encoder) as rec:
         return list(rec.items()), sorted(_plain(rec.store.events_by_user()), key=lambda one: str(one.timestamp))
 
 

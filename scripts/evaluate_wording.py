@@ -22,6 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from llmrec import Explanation, Item, Recommender
+from llmrec.config import OWN_STORE
 from llmrec.data import fetch_dataset
 from llmrec.evaluation.description import describe_environment
 from llmrec.files import replace_file
@@ -55,6 +56,7 @@ def main() -> int:
         "ranking": {"enabled": options.llm, "attributes": 0},
         "explain": {"wording": "model" if options.model else "template"},
         "retrieval": {"history_events": 20},
+        **OWN_STORE,
     }
     with tempfile.TemporaryDirectory() as directory, Recommender.create(Path(directory) / "films", settings) as rec:
         folder = str(fetch_dataset("ml-100k"))

@@ -95,3 +95,14 @@ def test_a_password_is_never_shown() -> None:
     settings = Settings.model_validate({"store": {"url": "postgresql+psycopg://user:secret@host/db"}})
     assert "secret" not in repr(settings)
     assert "secret" not in str(settings.model_dump(mode="json"))
+
+
+def test_defaults_give_way_to_the_file_and_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "llmrec.toml"
+    path.write_text("[learning]\nothers = 3\n")
+    monkeypatch.setenv("LLMREC_LEARNING__RANK", "2")
+    defaults = {"learning": {"others": 5, "rank": 4, "most_lists": 6}, "ranking": {"attributes": 0}}
+    found = Settings.load(path, defaults=defaults)
+    assert (found.learning.others, found.learning.rank, found.learning.most_lists) == (3, 2, 6)
+    assert found.ranking.attributes == 0
+    assert Settings.load(path, {"learning": {"others": 9}}, defaults=defaults).learning.others == 9

@@ -265,6 +265,19 @@ def test_scores_are_log_chances_and_nobody_is_certain_of_a_stranger(courses: Rec
     assert len({one.score for one in stranger.items}) > 1
 
 
+def test_a_release_of_other_items_is_refused_and_nothing_changes(courses: Recommender, tmp_path: Path) -> None:
+    release = courses.fit()
+    with Recommender.create(tmp_path / "shop", SETTINGS, **PARTS) as shop:
+        shop.add_items([Item("tea", "Green tea"), *(item for item in courses.items() if item.item_id != "s3")])
+        with pytest.raises(ReleaseError, match="trained on other items: 's3'") as caught:
+            shop.install(release.directory)
+        assert "llmrec fit" in caught.value.hint
+        assert not shop.releases.list()
+        assert shop.releases.live() is None
+        shop.add_items([courses.store.item("s3")])
+        assert shop.install(release.directory) == shop.releases.champion()
+
+
 def test_single_events_teach_nothing_so_no_encoder_goes_live(tmp_path: Path) -> None:
     settings = {"encoder": {"minimum_events": 0}, "fit": {"calibration_users": 0}}
     with Recommender.create(tmp_path / "w", settings, **PARTS) as rec:

@@ -39,6 +39,7 @@ class EvaluationOptions:
         liked_above: A higher rating means that the user liked the item; None: the mean training rating.
         resamples: Draws of the bootstrap and of the paired test.
         seed: Of both.
+        beyond: Whether to measure coverage, novelty, diversity and popularity too.
     """
 
     cutoffs: Sequence[int] = CUTOFFS
@@ -48,6 +49,7 @@ class EvaluationOptions:
     liked_above: float | None = None
     resamples: int = 1000
     seed: int = 0
+    beyond: bool = True
 
 
 _DEFAULTS = EvaluationOptions()
@@ -166,6 +168,8 @@ class _Bootstrap:
 def _per_user(one: Run, split: Split, options: EvaluationOptions) -> dict[str, Floats]:
     items, training = len(split.interactions.item_ids), training_interactions(split)
     accuracy = list_accuracy(one.lists, split.targets, items, options.cutoffs)
+    if not options.beyond:
+        return _by_user(accuracy, split.requests.users)
     found = accuracy | beyond_accuracy(one.lists, split.requests.histories, training, options.cutoffs, options.vectors)
     return _by_user(found, split.requests.users)
 
@@ -190,7 +194,8 @@ def _mean_of_each(values: Floats, whose: Rows, users: int) -> Floats:
 def _of_all_lists(one: Run, split: Split, options: EvaluationOptions) -> dict[str, Interval]:
     """What is not a mean over users: coverage, and how well ratings are foretold."""
     items = len(split.interactions.item_ids)
-    covered = {f"coverage@{k}": Interval(coverage(one.lists[:, :k], items), None, None) for k in options.cutoffs}
+    cutoffs = options.cutoffs if options.beyond else ()
+    covered = {f"coverage@{k}": Interval(coverage(one.lists[:, :k], items), None, None) for k in cutoffs}
     known = training_interactions(split).sequences.values
     if one.target_scores is None or split.targets.values is None or known is None or np.isnan(known).all():
         return covered

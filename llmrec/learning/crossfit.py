@@ -150,6 +150,8 @@ def _enough(served: FittedRetriever, most: int) -> int:
 
 def _folds(known: Sequence[_Known], enough: int, seed: int) -> list[list[_Known]]:
     """At most two halves of the users, as many of them as are needed, each in the order of the store."""
+    if not known:
+        return []
     order = np.random.default_rng(seed).permutation(len(known))
     asked = np.cumsum([len(known[place].ends) for place in order])
     needed = order[: int(np.searchsorted(asked, enough)) + 1]

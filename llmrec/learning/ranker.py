@@ -73,7 +73,7 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
             f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
-    _lay_out(start, directory.with_name(_START))
+    goes_on = _lay_out(start, directory.with_name(_START))
     training = _trained(fit, fit.ranker, taught, validation, directory)
     about = {
         "taught": len(taught),
@@ -82,7 +82,7 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
         "validation_lists": len(validation),
         **training.summary(),
     }
-    if not training.best_step and start is None:
+    if not training.best_step and not goes_on:
         _logger.warning("no adapter was better than none, so the release has none")
         return TrainedRanker(fit.ranker, {}, {"adapter": about}, wanted.validation_lists)
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
@@ -108,12 +108,15 @@ def begins_with(settings: Settings, champion: Release | None) -> Release | None:
     return champion if settings.learning.start == "champion" else None
 
 
-def _lay_out(start: Release | None, begin: Path) -> None:
-    """Put an adapter, and what it counts, where every process of the training finds it."""
+def _lay_out(start: Release | None, begin: Path) -> bool:
+    """Put an adapter, and what it counts, where every process of the training finds it; whether there is one."""
     shutil.rmtree(begin, ignore_errors=True)
-    if start is not None and (adapter := start.folder("adapter")) is not None:
-        shutil.copytree(adapter, begin)
-        (begin / _FUSION).write_bytes(start.read(_FUSION))
+    adapter = start.folder("adapter") if start is not None else None
+    if start is None or adapter is None:
+        return False
+    shutil.copytree(adapter, begin)
+    (begin / _FUSION).write_bytes(start.read(_FUSION))
+    return True
 
 
 def _from_transcripts(fit: Fit, snapshot: int, fitted: FittedRetriever) -> list[HeldOutRequest]:

@@ -135,12 +135,11 @@ def _crowd(fit: Fit, snapshot: int, champion: Release) -> frozenset[int]:
 
 def _champion(rec: Recommender) -> Release | None:
     """The release to beat, found out before hours of training; None where it cannot go on answering."""
-    champion = rec.releases.champion()
-    if champion is None:
-        return None
     try:
-        rec.answering(champion.version)
+        champion = rec.releases.champion()
+        if champion is not None:
+            rec.answering(champion.version)
     except (ReleaseError, ModelError) as error:
-        _logger.warning("%s cannot answer any more, so it is not compared with: %s", champion.version, error)
+        _logger.warning("the live release cannot answer any more, so it is not compared with: %s", error)
         return None
     return champion

@@ -342,7 +342,12 @@ def _digest(manifest: Mapping[str, Any]) -> str:
 
 
 def _refuse_unsealed(manifest: Mapping[str, Any], version: str) -> None:
-    if manifest.get(_SEAL) != _digest(manifest):
+    if _SEAL not in manifest:
+        raise ReleaseError(
+            f"manifest.json of release {version} has no {_SEAL}: it was changed, or is of an early version of llmrec",
+            hint=_REPAIR,
+        )
+    if manifest[_SEAL] != _digest(manifest):
         raise ReleaseError(f"manifest.json of release {version} was changed after it was made", hint=_REPAIR)
 
 

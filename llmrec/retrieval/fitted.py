@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,6 +66,19 @@ class FittedEncoder:
         fitted = cls(model.cpu(), vocabulary, tuple(item_ids))
         some = users[:: max(1, -(-len(users) // _USERS))]
         return replace(fitted, users=fitted.states(some, fitted.item_vectors(texts)))
+
+    def require_items(self, known: Container[str]) -> None:
+        """Refuse to answer for another catalogue.
+
+        Raises:
+            ReleaseError: Items that were trained on are not known.
+        """
+        missing = next((item_id for item_id in self.item_ids if item_id not in known), None)
+        if missing is not None:
+            raise ReleaseError(
+                f"the release was trained on other items: {missing!r} is none of this catalogue's",
+                hint="import the items that it was trained on, or make a release of these: `llmrec fit`",
+            )
 
     @torch.inference_mode()
     def item_vectors(self, texts: NDArray[np.float32]) -> Tensor:

@@ -105,6 +105,9 @@ class EncodedSpace:
         catalogue: The items as they are now, those that came after training among them.
         newcomers: The share of the places on lists that goes to items nobody took yet; see `FittedEncoder.lifts`.
         directory: Where a graph over very many items is kept; None: nowhere.
+
+    Raises:
+        ReleaseError: The encoder was trained on items that are not there.
     """
 
     prior_weight = 1.0
@@ -112,6 +115,7 @@ class EncodedSpace:
     def __init__(
         self, fitted: FittedEncoder, catalogue: Catalogue, newcomers: float = 0.0, directory: Path | None = None
     ) -> None:
+        fitted.require_items(catalogue.index)
         trained = set(fitted.item_ids)
         item_ids = (*fitted.item_ids, *(item_id for item_id in catalogue.items if item_id not in trained))
         self._rows = {item_id: row for row, item_id in enumerate(item_ids)}

@@ -43,7 +43,7 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--hits-only",
         action="store_true",
-        help="ask the language model only about lists that hold the answer: same ranking figures, no probabilities",
+        help="ask the language model only about lists that hold the answer: same accuracy, no other figures",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
     parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
@@ -64,7 +64,7 @@ def run_script(
         parser: From `evaluation_parser`, with what the script adds to it.
         read: Makes the data of the parsed options.
         sasrec: Whether to train the same network without texts too.
-        settings: What overrides llmrec.toml and the LLMREC_ variables, as `Settings.load` takes it.
+        settings: What holds where ./llmrec.toml and the LLMREC_ variables say nothing, as `Settings.load` takes it.
         arguments: What was given; None: on the command line.
     """
     options = parser.parse_args(arguments)
@@ -72,7 +72,7 @@ def run_script(
         outputs = Outputs(options.json, options.html)
         outputs.check()
         lineup = lineup_of(
-            Settings.load(Path(FILE_NAME), settings),
+            Settings.load(Path(FILE_NAME), defaults=settings),
             seed=options.seed,
             seeds=options.seeds,
             epochs=options.epochs,

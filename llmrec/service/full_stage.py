@@ -10,10 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from pydantic import SecretStr
 
 import llmrec
-from llmrec.config import Settings
-from llmrec.errors import DataError, ReleaseError
+from llmrec.config import Settings, StoreSettings
+from llmrec.errors import ConfigError, DataError, ReleaseError
 from llmrec.evaluation import EvaluationData, Report
 from llmrec.evaluation.description import describe_data
 from llmrec.evaluation.lineup import baselines
@@ -30,6 +31,7 @@ __all__ = ["FullStage", "full_report", "held_out_workspace", "make_measured_rele
 _ORDERS = ("retriever", "control", "llm", "fused")
 _PAIRS = [("fused", "control"), ("fused", "retriever"), ("fused", "llm"), ("control", "retriever")]
 _CUTOFFS = (5, 10, 20)
+_SWITCH = "set ranking.enabled to true in ./llmrec.toml, or unset LLMREC_RANKING__ENABLED"
 _CODE = [
     file.read_text(encoding="utf-8")
     for pattern in ("fitting.py", "learning/*.py", "retrieval/*.py", "ranking/*.py", "models/*.py")
@@ -49,8 +51,8 @@ class FullStage:
         encoder: Taken as it is where a release is made; it was trained on the same training part. None: one is trained.
         users: How many users are asked, a fixed sample; None: all.
         targets: How many of each user's last items are foretold; 1: leave-one-out.
-        hits_only: Ask the language model only about lists that hold the answer: every figure of the order is the same,
-            and nothing is told of the probabilities.
+        hits_only: Ask the language model only about lists that hold the answer: the figures of accuracy are the same,
+            and nothing is told of the probabilities, nor of what lists are made of (coverage, novelty, diversity).
         progress: Show bars on a terminal.
     """
 
@@ -69,7 +71,11 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
 
     Raises:
         DataError: Nothing is known of the items but their ids.
+        ConfigError: The language model is switched off.
+        ReleaseError: There is no such release, or it is of other items.
     """
+    if not stage.settings.ranking.enabled:
+        raise ConfigError("--stage full asks the language model, which is switched off", hint=_SWITCH)
     if data.texts is None:
         raise DataError("a language model needs items with titles", hint="name --items")
     if stage.release is not None and not (stage.release / "manifest.json").is_file():
@@ -93,7 +99,13 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     report = evaluate(
         replace(split, protocol={**split.protocol, **about}),
         [*cheap, *asked],
-        EvaluationOptions(_CUTOFFS, vectors, data.groups, pairs=[*_PAIRS, *(("fused", name) for name in names)]),
+        EvaluationOptions(
+            _CUTOFFS,
+            vectors,
+            data.groups,
+            pairs=[*_PAIRS, *(("fused", name) for name in names)],
+            beyond=not stage.hits_only,
+        ),
         data=describe_data(data.name, data.interactions, data.files),
         notes=[*data.notes, *missing, f"{weights}, weighed on {lists.fusion.lists} held-out lists."],
         progress=stage.progress,
@@ -127,18 +139,19 @@ def sampled(split: Split, users: int | None) -> Split:
 
 
 def held_out_workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.Recommender:
-    """A workspace that knows the training part alone."""
+    """A workspace that knows the training part alone, in a database of its own whatever the settings say of it."""
     training = training_interactions(split)
-    settings = stage.settings.model_dump(mode="json", exclude={"store"})
+    own = stage.settings.model_copy(update={"store": StoreSettings(url=SecretStr(""))})
+    settings = own.model_dump(mode="json", exclude={"store"})
     manifest = "" if stage.release is None else (stage.release / "manifest.json").read_text(encoding="utf-8")
     about = [repr(list(data.items)), repr(list(data.users)), _weights_of(stage.encoder)]
     root = stage.kept / f"workspace-{digest_of(training.sha256, settings, about, manifest, _CODE)}"
     filled = root / "filled"
     if filled.exists():
-        return llmrec.Recommender.open(root, stage.settings)
+        return llmrec.Recommender.open(root, own)
     exists = (root / "llmrec.toml").exists()
     make = llmrec.Recommender.open if exists else llmrec.Recommender.create
-    rec = make(root, stage.settings)
+    rec = make(root, own)
     rec.add_users(data.users)
     known = set(data.interactions.item_ids)
     rec.add_items(item for item in data.items if item.item_id in known)

@@ -389,11 +389,14 @@ def test_without_a_language_model_the_retriever_alone_is_fitted_again(tmp_path: 
         assert not any(name.startswith("adapter/") for name in run.release.manifest["files"])
 
 
-def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(tmp_path: Path, courses: Recommender) -> None:
+@pytest.mark.parametrize("taken", ["", "abc"])
+def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(
+    tmp_path: Path, courses: Recommender, taken: str
+) -> None:
     few = settings(Path(str(courses.settings.models.language_model)))
     with Recommender.create(tmp_path / "few", few, encoder=WordEncoder()) as rec:
         rec.add_items([Item("a", "A"), Item("b", "B"), Item("c", "C")])
-        rec.add_events([Event("u", item_id) for item_id in "abc"])
+        rec.add_events([Event("u", item_id) for item_id in taken])
         with pytest.raises(DataError, match="too few"):
             retrain(rec, progress=False)
     with courses.workspace.locked("test"), pytest.raises(BusyError):
@@ -504,8 +507,9 @@ def test_a_release_cannot_name_parts_outside_of_it(courses: Recommender, tmp_pat
     assert len(courses.releases.list()) == 1
 
 
+@pytest.mark.parametrize("begins", ["base", "champion"])
 def test_an_adapter_that_is_no_better_than_none_is_left_out(
-    courses: Recommender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    courses: Recommender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, begins: str
 ) -> None:
     real = ranker_module.train_adapter
 
@@ -515,7 +519,12 @@ def test_an_adapter_that_is_no_better_than_none_is_left_out(
         return state
 
     monkeypatch.setattr(ranker_module, "train_adapter", useless)
-    release = release_of(courses)
+    begin = {"learning": {"start": begins}}
+    with Recommender.open(courses.workspace.root, begin, encoder=WordEncoder()) as rec:
+        rec.fit()  # what is live has no adapter to go on from
+        run = retrain(rec, anew=True, progress=False)
+    assert run is not None
+    release = run.release
     assert not any(name.startswith("adapter/") for name in release.manifest["files"])
     assert "no adapter was better than none" in caplog.text
 

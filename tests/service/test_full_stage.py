@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from llmrec import fitting
-from llmrec.config import Settings
-from llmrec.errors import DataError
+from llmrec.config import Settings, StoreSettings
+from llmrec.errors import ConfigError, DataError
 from llmrec.evaluation import EvaluationData, data_from_folder
 from llmrec.evaluation import reranking as module
 from llmrec.evaluation.protocols import leave_one_out, training_interactions
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, events_of, histories_of
 from llmrec.ranking import Fusion, Ranker
 from llmrec.retrieval import FittedEncoder
-from llmrec.service.full_stage import FullStage, full_report
+from llmrec.service.full_stage import FullStage, full_report, held_out_workspace
 from llmrec.testing import WordEncoder
 from tests.tiny import tiny_base
 
@@ -72,7 +73,13 @@ def test_one_release_is_measured_in_four_orders_and_its_answers_are_kept(
     assert again["systems"] == form["systems"]
 
 
-def test_asking_only_about_lists_with_the_answer_changes_no_figure_of_the_order(
+def _accuracy(found: dict[str, object]) -> dict[str, object]:
+    """Without what lists that nobody asked about have a say in."""
+    told = ("precision", "recall", "hit", "ndcg", "mrr")
+    return {metric: value for metric, value in found.items() if metric.startswith(told)}
+
+
+def test_asking_only_about_lists_with_the_answer_changes_no_figure_of_accuracy(
     data: EvaluationData, stage: FullStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = full_report(data, stage).to_dict()
@@ -84,10 +91,33 @@ def test_asking_only_about_lists_with_the_answer_changes_no_figure_of_the_order(
     assert 0 < len(asked) < USERS
     assert len(asked) == pytest.approx(hits)
     for name in ("retriever", "control", "llm", "fused"):
-        assert less["systems"][name] == whole["systems"][name]
-    assert less["paired"] == whole["paired"]
+        assert less["systems"][name] == _accuracy(whole["systems"][name])
+    assert less["paired"] == {pair: _accuracy(found) for pair, found in whole["paired"].items()}
     assert less["reliability"] == {}
     assert less["protocol"]["asked"] == "lists that hold the answer"
+
+
+@pytest.mark.parametrize("named", ["settings", "variable"])
+def test_a_measurement_keeps_its_events_out_of_a_database_that_is_configured(
+    data: EvaluationData, stage: FullStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    own = tmp_path / "production.db"
+    url = f"sqlite:///{own}"
+    if named == "variable":
+        monkeypatch.setenv("LLMREC_STORE__URL", url)
+        settings = Settings.load(tmp_path / "none.toml", stage.settings.model_dump(exclude_unset=True))
+    else:
+        settings = stage.settings.model_copy(update={"store": StoreSettings(url=SecretStr(url))})
+    with held_out_workspace(data.by_id(), leave_one_out(data.by_id().interactions), replace(stage, settings=settings)):
+        assert not own.exists()
+    assert list(stage.kept.glob("workspace-*/llmrec.db"))
+
+
+def test_without_a_language_model_there_is_no_full_stage(data: EvaluationData, stage: FullStage) -> None:
+    off = stage.settings.model_copy(update={"ranking": stage.settings.ranking.model_copy(update={"enabled": False})})
+    with pytest.raises(ConfigError, match="switched off") as caught:
+        full_report(data, replace(stage, settings=off))
+    assert "LLMREC_RANKING__ENABLED" in caught.value.hint
 
 
 def test_a_release_from_elsewhere_is_measured_on_a_sample(
