@@ -1,50 +1,67 @@
 """Other ways to put the same candidates to a language model, none of them trained: is the way we ask the best one?
 
-    python scripts/evaluate_asking.py --users 100 --candidates 20 --json asking.json
+    python scripts/evaluate_asking.py --users 500 --json asking.json
+    python scripts/evaluate_asking.py DATA --release DIR --users 500 --json asking.json
 
-MovieLens-100K, leave-one-out, the shipped release's candidates. `pointwise`: would the customer take this, Yes or No.
-`title`: how likely each title is written behind the history. `letters`: all in one prompt, A to T, which one; asked
-twice, forwards and backwards, and averaged (LlamaRec asks so, once). Each alone, and added to the control with the
-weight that is best on the other half of the users.
+MovieLens-100K and the release that comes with llmrec, or a folder as for evaluate_games.py and a release made of it.
+`pointwise`: would the customer take this, Yes or No (ours). `title`: how likely each title is written behind the
+history, less how likely it is behind none, a token. `letters`: all in one prompt, A to T, which one; asked forwards and
+backwards, and averaged (LlamaRec asks once). The base is asked, without an adapter. Each stands in the report alone,
+and added to the control with the weight that is best on the other half of the users. The model is asked only about
+lists that hold the answer: no order of the others finds it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from llmrec import Recommender
-from llmrec.config import Settings
+from llmrec.config import FILE_NAME, Settings
 from llmrec.data import fetch_dataset
-from llmrec.evaluation import data_from_files
-from llmrec.evaluation.protocols import leave_one_out
-from llmrec.evaluation.reranking import histories_of
-from llmrec.evaluation.uncertainty import paired
+from llmrec.errors import LlmrecError
+from llmrec.evaluation import EvaluationData, Report, data_from_files, data_from_folder
+from llmrec.evaluation.description import describe_data
+from llmrec.evaluation.measuring import EvaluationOptions, evaluate
+from llmrec.evaluation.protocols import Split, leave_one_out
+from llmrec.evaluation.reranking import JudgedLists, ListOrder, histories_of, judge_lists
 from llmrec.models import Segment, TransformersLM, resolve
+from llmrec.models.writing import log_likelihoods
 from llmrec.ranking import PromptLibrary, Ranker, fit_fusion
 from llmrec.ranking.fusion import JudgedList
-from llmrec.records import Candidate, History
-from llmrec.service.evaluating import kept_directory
+from llmrec.records import Candidate, History, Item
+from llmrec.service.evaluating import Outputs, kept_directory
 from llmrec.service.full_stage import FullStage, held_out_workspace, make_measured_release, sampled
+from llmrec.service.printing import print_error
 
 Scores = NDArray[np.float64]
-HISTORY_TOKENS = 192
+Way = Callable[[History, Sequence[Candidate]], Scores]
+SHIPPED = Path(__file__).parents[1] / "adapters" / "ml-100k"
+SETTINGS = {"models": {"dtype": "bfloat16"}, "ranking": {"attributes": 0, "history_tokens": 192}}
+TITLE_TOKENS = 32
 
 
 class Asker:
     """One language model, asked in three ways."""
 
-    def __init__(self, model: TransformersLM, items: dict[str, object]) -> None:
+    def __init__(self, model: TransformersLM, items: Mapping[str, Item], history_tokens: int) -> None:
         self.model = model
         self.items = items
-        self.ranker = Ranker(model, PromptLibrary(), history_tokens=HISTORY_TOKENS, attributes=0)
+        self.ranker = Ranker(model, PromptLibrary(), history_tokens=history_tokens, attributes=0)
+
+    @property
+    def ways(self) -> dict[str, Way]:
+        """By name."""
+        return {"pointwise": self.pointwise, "title": self.title, "letters": self.letters}
 
     def pointwise(self, history: History, candidates: Sequence[Candidate]) -> Scores:
         """Log-odds of Yes against No."""
@@ -65,16 +82,20 @@ class Asker:
     def _titles(self, history: History, candidates: Sequence[Candidate]) -> Scores:
         prompt = [*self._known(history), *self._own("\nNext the customer takes")]
         written = [self._foreign(f" {one.item.title}") for one in candidates]
-        found = self.model.log_likelihoods([(prompt, ids) for ids in written])
-        return found / np.array([len(ids) + 1 for ids in written])
+        return self._chances(prompt, written) / np.array([len(ids) for ids in written])
 
     def _letters(self, history: History, candidates: Sequence[Candidate]) -> Scores:
         prompt = [*self._known(history), *self._own("\nOffers:")]
         for letter, one in zip(ascii_uppercase, candidates, strict=False):
             prompt += [*self._own(f"\n{letter}. "), *self._foreign(one.item.title)]
         prompt += self._own("\nThe offer that the customer takes next is")
-        letters = [self._own(f" {letter}") for letter in ascii_uppercase[: len(candidates)]]
-        return self.model.log_likelihoods([(prompt, ids) for ids in letters])
+        return self._chances(prompt, [self._own(f" {letter}") for letter in ascii_uppercase[: len(candidates)]])
+
+    def _chances(self, prompt: Sequence[int], written: Sequence[Sequence[int]]) -> Scores:
+        """The log chance of each behind the prompt, whatever follows it."""
+        begun, _ = self.model.as_text(prompt, ())
+        with torch.inference_mode():
+            return log_likelihoods(self.model.model, [(begun, ids) for ids in written])
 
     def _known(self, history: History) -> list[int]:
         shared = self.ranker.shared(history, self.items)
@@ -84,81 +105,110 @@ class Asker:
         return self.model.tokenize(Segment(text, trusted=True))
 
     def _foreign(self, text: str) -> list[int]:
-        return self.model.cap(text, 32)[0]
+        return self.model.cap(text, TITLE_TOKENS)[0]
 
 
-def measure(rec: Recommender, histories: Sequence[History], targets: Sequence[str], k: int) -> dict[str, object]:
-    """N@10 of the control, of each way alone, and of both, on lists that hold the target."""
-    retriever, _ = rec.answering()
-    items = rec.catalogue().items
-    model = TransformersLM.load(resolve("smollm2-135m-instruct", "language-model"))
-    asker = Asker(model, items)
-    ways: dict[str, Callable[[History, Sequence[Candidate]], Scores]] = {
-        "pointwise": asker.pointwise, "title": asker.title, "letters": asker.letters,
-    }  # fmt: skip
-    lists: dict[str, list[JudgedList]] = {name: [] for name in ways}
-    for history, target in tqdm(list(zip(histories, targets, strict=True))):
-        found = retriever.retrieve(history, k, excluded=history.seen - {target}).candidates
-        taken = next((place for place, one in enumerate(found) if one.item.item_id == target), None)
-        if taken is None:
-            continue
-        control = np.array([one.score for one in found])
-        for name, ask in ways.items():
-            lists[name].append(JudgedList(control, ask(history, found), taken))
-    return {"users": len(histories), "lists": len(lists["pointwise"]), **_compared(lists, len(histories))}
-
-
-def _compared(lists: dict[str, list[JudgedList]], users: int) -> dict[str, object]:
-    control = np.array([_ndcg(one.retrieval, one.taken) for one in lists["pointwise"]])
-    report: dict[str, object] = {"control": float(control.sum() / users)}
-    for name, judged in lists.items():
-        alone = np.array([_ndcg(one.llm, one.taken) for one in judged])
-        both = np.zeros(len(judged))
-        halves = [judged[0::2], judged[1::2]]
-        for half in (0, 1):
-            weights = fit_fusion(halves[1 - half], halves[1 - half], requests=len(judged), prior_retrieval=1.0)
-            both[half::2] = [
-                _ndcg(weights.retrieval_weight * one.retrieval + weights.llm_weight * one.llm, one.taken)
-                for one in halves[half]
-            ]
-        (gain,) = paired(both[:, None], control[:, None])
-        report[name] = {
-            "alone": float(alone.sum() / users), "with_control": float(both.sum() / users), "gain": gain.to_dict(),
-        }  # fmt: skip
-    return report
-
-
-def _ndcg(scores: Scores, taken: int) -> float:
-    place = int((scores > scores[taken]).sum())
-    return 1 / np.log2(place + 2) if place < 10 else 0.0
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=100)
-    parser.add_argument("--candidates", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    if not 2 <= options.candidates <= len(ascii_uppercase):
-        parser.error("--candidates must be from 2 to 26: each has a letter")
-    folder = fetch_dataset("ml-100k")
-    data = data_from_files("MovieLens-100K", folder, folder, folder).by_id()
-    release = Path(__file__).parents[1] / "adapters" / "ml-100k"
-    stage = FullStage(Settings.load(Path("none"), {"ranking": {"attributes": 0}}), kept_directory(), release)
-    split = sampled(leave_one_out(data.interactions), options.users)
+def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report:
+    """The control, each way alone, and each added to the control, on the same lists."""
+    data = data.by_id()
+    split = sampled(leave_one_out(data.interactions), stage.users)
     with held_out_workspace(data, split, stage) as rec:
         if rec.releases.champion() is None:
             make_measured_release(rec, stage)
-        users = {user.user_id: user for user in data.users}
-        histories = list(histories_of(split.requests, split.interactions, users, longest=500))
-        targets = [data.interactions.item_ids[row] for row in split.targets.rows]
-        report = measure(rec, histories, targets, options.candidates)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if options.json:
-        options.json.write_text(text, encoding="utf-8")
+        lists, histories = proposed(rec, data, split, candidates)
+        models = stage.settings.models
+        source = resolve(models.language_model, "language-model")
+        model = TransformersLM.load(source, device=models.device, dtype=models.dtype)
+        asker = Asker(model, rec.catalogue().items, stage.settings.ranking.history_tokens)
+    said = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
+    systems, notes = [ListOrder("control", lists.rows, lists.control)], list(data.notes)
+    for name, scores in said.items():
+        both, weights = added(lists, scores, split)
+        systems += [ListOrder(name, lists.rows, scores), ListOrder(f"{name}+control", lists.rows, both)]
+        notes.append(f"{name}: weights of the control and of what is said, by half of the users: {weights}.")
+    about = {"candidates": candidates, "asked": "lists that hold the answer"}
+    pairs = [(f"{name}+control", "control") for name in said] + [("pointwise", name) for name in list(said)[1:]]
+    return evaluate(
+        replace(split, protocol={**split.protocol, **about}),
+        systems,
+        EvaluationOptions((5, 10, 20), groups=data.groups, pairs=pairs, beyond=False),
+        data=describe_data(data.name, data.interactions, data.files),
+        notes=notes,
+    )
+
+
+def proposed(rec: Recommender, data: EvaluationData, split: Split, k: int) -> tuple[JudgedLists, list[History]]:
+    """The k best candidates of each request, and what is known behind it."""
+    retriever, fused = rec.answering()
+    users = {user.user_id: user for user in data.users}
+    longest = rec.settings.retrieval.history_events
+    histories = list(histories_of(split.requests, split.interactions, users, longest=longest))
+    ids = data.interactions.item_ids
+    return judge_lists(retriever, None, fused.fusion, histories, ids, candidates=k), histories
+
+
+def what_is_said(
+    asker: Asker, histories: Sequence[History], lists: JudgedLists, split: Split, item_ids: Sequence[str]
+) -> dict[str, Scores]:
+    """What each way says of the lists that hold the answer, by name, [n, k]; 0 of the others."""
+    said = {name: np.zeros(lists.control.shape) for name in asker.ways}
+    holding = (lists.rows == split.targets.rows[:, None]).any(axis=1)
+    for place in tqdm(np.flatnonzero(holding), unit=" lists"):
+        candidates = [Candidate(asker.items[item_ids[row]], 0.0) for row in lists.rows[place] if row >= 0]
+        for name, ask in asker.ways.items():
+            said[name][place, : len(candidates)] = ask(histories[place], candidates)
+    return said
+
+
+def added(lists: JudgedLists, said: Scores, split: Split) -> tuple[Scores, list[tuple[float, float]]]:
+    """The control and what is said with the weights that the other half of the users makes likeliest."""
+    answers = lists.rows == split.targets.rows[:, None]
+    hits = np.flatnonzero(answers.any(axis=1))
+    judged = {row: JudgedList(lists.control[row], said[row], int(answers[row].argmax())) for row in hits}
+    both, weights = np.zeros(said.shape), []
+    for half in (0, 1):
+        others = [judged[row] for row in hits if row % 2 != half]
+        found = fit_fusion(others, others, requests=len(answers), prior_retrieval=1.0)
+        weights.append((round(found.retrieval_weight, 3), round(found.llm_weight, 3)))
+        both[half::2] = found.retrieval_weight * lists.control[half::2] + found.llm_weight * said[half::2]
+    return both, weights
+
+
+def data_of(folder: Path | None) -> EvaluationData:
+    """MovieLens-100K, or what a folder holds."""
+    if folder is not None:
+        return data_from_folder(folder.resolve().name, folder)
+    fetched = fetch_dataset("ml-100k")
+    return data_from_files("MovieLens-100K", fetched, fetched, fetched)
+
+
+def main() -> int:
+    """Ask, measure, print and keep; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", metavar="DATA", help="a folder; else MovieLens-100K")
+    parser.add_argument("--release", type=Path, metavar="DIR", help="whose candidates; else the shipped one")
+    parser.add_argument("--users", type=int, default=100, metavar="N", help="a fixed sample of so many (%(default)s)")
+    parser.add_argument("--candidates", type=int, default=20, metavar="K", help="2 to 26 (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="a file, or - for standard output")
+    parser.add_argument("--html", type=Path, metavar="OUT", help="one page with plots that needs nothing else")
+    options = parser.parse_args()
+    if not 2 <= options.candidates <= len(ascii_uppercase):
+        parser.error("--candidates must be from 2 to 26: each has a letter")
+    if options.data is not None and options.release is None:
+        parser.error("DATA needs --release: a release that was made of it without what is foretold")
+    try:
+        outputs = Outputs(options.json, options.html)
+        outputs.check()
+        settings = Settings.load(Path(FILE_NAME), defaults=SETTINGS)
+        stage = FullStage(settings, kept_directory(), options.release or SHIPPED, users=options.users)
+        outputs.keep(report_of(data_of(options.data), stage, options.candidates))
+    except LlmrecError as error:
+        print_error(error, as_json=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -77,33 +77,35 @@ class JudgedLists:
 
     def ordered(self, order: Order) -> Rows:
         """Item rows, best first, int64 [n, k]."""
-        scores = np.where(self.rows >= 0, self.scores(order), -np.inf)
-        return np.take_along_axis(self.rows, np.argsort(-scores, axis=1, kind="stable"), axis=1)
+        return _ordered(self.rows, self.scores(order))
 
 
 class ListOrder:
-    """One order of judged lists as a system under test.
+    """Lists in one order as a system under test.
 
     Args:
         name: What the report calls it.
-        lists: The lists of the requests it will be asked for, in their order.
-        order: Which.
+        rows: The lists of the requests it will be asked for: item rows, int64 [n, k], filled up with -1.
+        scores: What they are ordered by, highest first, float64 [n, k].
     """
 
-    def __init__(self, name: str, lists: JudgedLists, order: Order) -> None:
+    def __init__(self, name: str, rows: Rows, scores: Floats) -> None:
         self.name = name
-        self._lists = lists
-        self._order: Order = order
+        self._rows = _ordered(rows, scores)
 
     def fit(self, training: Interactions) -> None:
         """Nothing: it was fitted before."""
 
     def rank(self, requests: Requests, k: int) -> Rows:
         """The k best items of each request, int64 [n, k]; the lists are all it has."""
-        ordered = self._lists.ordered(self._order)
-        assert len(ordered) == len(requests)
-        short = max(0, k - ordered.shape[1])
-        return np.pad(ordered, ((0, 0), (0, short)), constant_values=-1)[:, :k]
+        assert len(self._rows) == len(requests)
+        short = max(0, k - self._rows.shape[1])
+        return np.pad(self._rows, ((0, 0), (0, short)), constant_values=-1)[:, :k]
+
+
+def _ordered(rows: Rows, scores: Floats) -> Rows:
+    listed = np.where(rows >= 0, scores, -np.inf)
+    return np.take_along_axis(rows, np.argsort(-listed, axis=1, kind="stable"), axis=1)
 
 
 def judge_lists(

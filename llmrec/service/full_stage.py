@@ -21,14 +21,22 @@ from llmrec.evaluation.lineup import baselines
 from llmrec.evaluation.measuring import EvaluationOptions, evaluate
 from llmrec.evaluation.protocols import Split, leave_last_out, leave_one_out, training_interactions
 from llmrec.evaluation.reliability import Reliability, reliability
-from llmrec.evaluation.reranking import JudgedLists, ListOrder, digest_of, events_of, histories_of, judge_lists
+from llmrec.evaluation.reranking import (
+    JudgedLists,
+    ListOrder,
+    Order,
+    digest_of,
+    events_of,
+    histories_of,
+    judge_lists,
+)
 from llmrec.learning import retrain
 from llmrec.ranking.prompts import default_directory
 from llmrec.retrieval import FittedEncoder
 
 __all__ = ["FullStage", "full_report", "held_out_workspace", "make_measured_release", "sampled"]
 
-_ORDERS = ("retriever", "control", "llm", "fused")
+_ORDERS: tuple[Order, ...] = ("retriever", "control", "llm", "fused")
 _PAIRS = [("fused", "control"), ("fused", "retriever"), ("fused", "llm"), ("control", "retriever")]
 _CUTOFFS = (5, 10, 20)
 _SWITCH = "set ranking.enabled to true in ./llmrec.toml, or unset LLMREC_RANKING__ENABLED"
@@ -78,8 +86,6 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
         raise ConfigError("--stage full asks the language model, which is switched off", hint=_SWITCH)
     if data.texts is None:
         raise DataError("a language model needs items with titles", hint="name --items")
-    if stage.release is not None and not (stage.release / "manifest.json").is_file():
-        raise ReleaseError(f"{stage.release} holds no release", hint="name a directory such as adapters/ml-100k")
     data = data.by_id()
     split = sampled(_split(data, stage.targets), stage.users)
     with ExitStack() as stack:
@@ -90,7 +96,7 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
         index = rec.catalogue().index
         vectors = index.vectors_of(data.interactions.item_ids)
     cheap, missing = baselines(vectors)
-    asked = [ListOrder(order, lists, order) for order in _ORDERS]  # type: ignore[arg-type]
+    asked = [ListOrder(order, lists.rows, lists.scores(order)) for order in _ORDERS]
     weights = f"fused = {lists.fusion.retrieval_weight:.3f} control + {lists.fusion.llm_weight:.3f} llm"
     names = [system.name for system in cheap]
     about = {"release": version, "candidates": lists.rows.shape[1]}
@@ -139,7 +145,13 @@ def sampled(split: Split, users: int | None) -> Split:
 
 
 def held_out_workspace(data: EvaluationData, split: Split, stage: FullStage) -> llmrec.Recommender:
-    """A workspace that knows the training part alone, in a database of its own whatever the settings say of it."""
+    """A workspace that knows the training part alone, in a database of its own whatever the settings say of it.
+
+    Raises:
+        ReleaseError: The stage's release is not there.
+    """
+    if stage.release is not None and not (stage.release / "manifest.json").is_file():
+        raise ReleaseError(f"{stage.release} holds no release", hint="name a directory such as adapters/ml-100k")
     training = training_interactions(split)
     own = stage.settings.model_copy(update={"store": StoreSettings(url=SecretStr(""))})
     settings = own.model_dump(mode="json", exclude={"store"})

@@ -23,12 +23,14 @@ from llmrec.learning.training import (
     train_adapter,
 )
 from llmrec.models import PromptTree, TransformersLM, resolve
+from llmrec.models.loading import DtypeName
 from llmrec.models.lora import LoraLearner, LoraShape
 from tests.tiny import launched, made_base
 
 SHAPE = LoraShape(rank=4, alpha=8.0)
 OPTIONS = AdapterOptions(epochs=6, learning_rate=2e-2, trees=4, validations=2, patience=9, weight=1.0)
 GOOD, BAD = 50, (60, 90)
+ON_A_GPU = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"))
 
 
 def example(generator: np.random.Generator) -> Example:
@@ -58,7 +60,7 @@ def trained(lm: TransformersLM, **given: object) -> tuple[LoraLearner, AdapterTr
 
 def said(learner: LoraLearner, examples: Sequence[Example]) -> np.ndarray:
     with torch.no_grad():
-        return torch.cat([learner([one.tree]) for one in examples]).numpy()
+        return torch.cat([learner([one.tree]) for one in examples]).float().cpu().numpy()
 
 
 def test_it_learns_what_was_taken_and_says_how_it_went(tiny: TransformersLM) -> None:
@@ -311,13 +313,23 @@ def test_two_processes_learn_what_one_learns(tiny: TransformersLM, tiny_base: Pa
     assert max(first["gains"]) > 1.0
 
 
-def test_a_base_in_four_bits_learns_too(tmp_path: Path) -> None:
-    bitsandbytes = pytest.importorskip("bitsandbytes")
+@pytest.mark.parametrize(
+    ("device", "dtype", "four_bit"),
+    [
+        ("cpu", "float32", True),
+        *(pytest.param("cuda", dtype, False, marks=ON_A_GPU) for dtype in ("float32", "bfloat16")),
+        pytest.param("cuda", "bfloat16", True, marks=ON_A_GPU),
+    ],
+)
+def test_what_is_learnt_over_coarser_weights_or_on_a_gpu_holds_over_the_base(
+    tmp_path: Path, device: str, dtype: DtypeName, four_bit: bool
+) -> None:
+    if four_bit:
+        pytest.importorskip("bitsandbytes")
     source = resolve(str(made_base(tmp_path / "base", width=128)), "language-model")
-    small = TransformersLM.load(source, device="cpu", dtype="float32", training=True, four_bit=True)
-    layers = [one for one in small.model.modules() if isinstance(one, bitsandbytes.nn.Linear4bit)]
-    assert len(layers) == 3 * 7
-    assert all(layer.weight.quant_type == "nf4" for layer in layers)
+    small = TransformersLM.load(source, device=device, dtype=dtype, training=True, four_bit=four_bit)
+    kinds = [layer.weight.quant_type for layer in small.model.modules() if type(layer).__name__ == "Linear4bit"]
+    assert kinds == ["nf4"] * (3 * 7 if four_bit else 0)
     learner, state = trained(small)
     assert max(state.gains) > 0.8
     learner.save(tmp_path)
@@ -325,7 +337,7 @@ def test_a_base_in_four_bits_learns_too(tmp_path: Path) -> None:
     learner.close()
     # The adapter fits the whole base, whose weights are nearly the same.
     base = TransformersLM.load(source, device="cpu", dtype="float32")
-    whole = base.adapted("from four bits", tmp_path).score_trees([one.tree for one in lessons().validation])
+    whole = base.adapted("learnt", tmp_path).score_trees([one.tree for one in lessons().validation])
     assert np.corrcoef(spoken, whole)[0, 1] > 0.9
 
 

@@ -99,14 +99,15 @@ def test_no_seed_is_refused(folder: str, monkeypatch: pytest.MonkeyPatch, capsys
     assert "1 or more" in capsys.readouterr().err
 
 
-def test_variables_set_what_a_script_leaves_open(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_go_before_what_a_script_sets(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, value in {"MINIMUM_EVENTS": "1", "LAYERS": "1", "MAX_EVENTS": "4", "DIMENSION": "8"}.items():
         monkeypatch.setenv(f"LLMREC_ENCODER__{name}", value)
     assert run(monkeypatch, "evaluate_ml1m.py", folder, "--epochs", "1", "--json", "report.json") == 0
     encoder = json.loads(Path("report.json").read_text())["protocol"]["encoder"]
     assert (encoder["layers"], encoder["max_events"]) == (1, 4)
-    assert (encoder["dimension"], encoder["epochs"]) == (128, 1)
+    # The script sets 128 numbers, a variable goes before it, and an argument before both.
+    assert (encoder["dimension"], encoder["epochs"]) == (8, 1)
 
 
 def test_ctrl_c_exits_130(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def test_orders_follow_their_scores_and_keep_what_is_empty_last() -> None:
     assert lists.ordered("control").tolist() == [[2, 1, 3], [4, 5, -1]]
     assert lists.ordered("llm")[:, 0].tolist() == [1, 4]
     assert lists.ordered("fused").tolist() == [[1, 2, 3], [4, 5, -1]]
-    system = ListOrder("fused", lists, "fused")
+    system = ListOrder("fused", rows, lists.scores("fused"))
     requests = _Two()
     assert system.rank(requests, 2).tolist() == [[1, 2], [4, 5]]  # type: ignore[arg-type]
     assert system.rank(requests, 4).tolist() == [[1, 2, 3, -1], [4, 5, -1, -1]]  # type: ignore[arg-type]
