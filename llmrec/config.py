@@ -90,6 +90,8 @@ class RetrievalSettings(_Section):
     """From 0, the order of the scores, to 1: how much variety counts in the order of a recommendation."""
     newcomers: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Items nobody took yet get so much of the places on lists, if they are as much of the catalogue; 0: no help."""
+    text_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """This share of the candidates are items whose texts are nearest to the newest one's; the next fit applies it."""
 
 
 class EncoderSettings(_Section):

@@ -47,7 +47,6 @@ from llmrec.retrieval import (
     count_groups,
     fit_encoder,
 )
-from llmrec.retrieval.evidence import FEATURES
 from llmrec.words import rated_comments
 
 __all__ = ["Fit", "FittedRetriever", "TrainedRanker", "items_of", "last_learning"]
@@ -200,12 +199,15 @@ class Fit:
         )
         # No text encoder: who is asked about here has a history.
         cold = ColdStart(self.catalogue, space, taken, None, retrieval.half_life)
-        retriever = Retriever(self.catalogue, space, cold, told=self.settings.ranking.evidence)
+        # Where texts are all there is, they propose everything anyway.
+        share = retrieval.text_share if fitted else 0.0
+        told = self.settings.ranking.evidence
+        retriever = Retriever(self.catalogue, space, cold, told=told, text_share=share)
         held_out = self._held_out(fitted.held_out if fitted else None, snapshot)
         requests = judge(held_out, retriever, retrieval.candidates, filter_seen=retrieval.filter_seen)
         evidence = None
         if fitted:
-            requests, evidence = _evidence(behaviour, fitted, requests, retriever)
+            requests, evidence = _evidence(behaviour, fitted, requests, retriever, share)
         return FittedRetriever(
             retriever.with_evidence(evidence), taken, tuple(requests), space.prior_weight, fitted, evidence
         )
@@ -363,7 +365,11 @@ def items_of(events: Sequence[Event]) -> frozenset[str]:
 
 
 def _evidence(
-    behaviour: Sequence[Sequence[Event]], fitted: EncoderFit, requests: Sequence[HeldOutRequest], retriever: Retriever
+    behaviour: Sequence[Sequence[Event]],
+    fitted: EncoderFit,
+    requests: Sequence[HeldOutRequest],
+    retriever: Retriever,
+    text_share: float,
 ) -> tuple[list[HeldOutRequest], Evidence]:
     """Count behaviour, and weigh the counts on requests whose answers neither they nor the encoder have seen.
 
@@ -375,9 +381,9 @@ def _evidence(
     sequences = [np.array([rows[str(event.item_id)] for event in events]) for events in behaviour]
     asked = [events[0].user_id in held_out for events in behaviour]
     before = [one[:-1] if of_one else one for one, of_one in zip(sequences, asked, strict=True)]
-    unseen = Evidence.of(item_ids, before)
+    unseen = Evidence.of(item_ids, before, text_share)
     features = [_features(request, retriever, unseen) for request in requests]
-    unseen = unseen.weighed(*_hits(requests, features))
+    unseen = unseen.weighed(*_hits(requests, features, 1 + len(unseen.names)))
     rescored = [
         request
         if of_one is None
@@ -395,7 +401,7 @@ def _features(request: HeldOutRequest, retriever: Retriever, evidence: Evidence)
 
 
 def _hits(
-    requests: Sequence[HeldOutRequest], features: Sequence[NDArray[np.float64] | None]
+    requests: Sequence[HeldOutRequest], features: Sequence[NDArray[np.float64] | None], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """Lists whose item was among the candidates, padded to the longest: features, places taken, places that count."""
     hits = [
@@ -403,7 +409,7 @@ def _hits(
         for request, of_one in zip(requests, features, strict=True)
         if of_one is not None and request.taken is not None
     ]
-    longest, width = max((len(of_one) for of_one, _ in hits), default=0), 1 + len(FEATURES)
+    longest = max((len(of_one) for of_one, _ in hits), default=0)
     listed = np.array([np.arange(longest) < len(of_one) for of_one, _ in hits], dtype=np.bool_)
     padded = [np.pad(of_one, ((0, longest - len(of_one)), (0, 0))) for of_one, _ in hits]
     lists = np.array(padded, dtype=np.float64).reshape(len(hits), longest, width)

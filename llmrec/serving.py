@@ -215,7 +215,9 @@ class Serving:
         known = self._scorers
         if known is None or known[0] != version:
             known = self._made_scorers(version, live, catalogue)
-        return Retriever(catalogue, *known[1:], context, live.evidence, told=self._settings.ranking.evidence)
+        share = live.evidence.text_share if live.evidence else 0.0
+        told = self._settings.ranking.evidence
+        return Retriever(catalogue, *known[1:], context, live.evidence, told=told, text_share=share)
 
     def _made_scorers(self, version: tuple[str, int], live: Live, catalogue: Catalogue) -> _Scorers:
         with self._loading:  # of many requests that find them missing, one makes them

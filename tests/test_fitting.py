@@ -83,6 +83,47 @@ def test_what_follows_what_orders_the_candidates_of_a_weak_encoder(tmp_path: Pat
         assert causes[0].item_id == newest  # what it follows carries it
 
 
+def test_texts_propose_for_a_share_of_the_candidates(tmp_path: Path) -> None:
+    """A game and its sequels: nobody took the last one, and its title says what it is near to."""
+    settings = SETTINGS | {"retrieval": {"text_share": 0.2, "newcomers": 0.0}}
+    with Recommender.create(tmp_path / "courses", settings, **PARTS) as rec:
+        rec.add_items([Item(f"s{step}", f"Step{step} saga{step}") for step in range(STEPS)])
+        rec.add_items([Item(f"n{step}", f"Step{step} saga{step} again") for step in range(STEPS)])
+        starts = np.random.default_rng(0).integers(STEPS, size=60)
+        rec.add_events(
+            [Event(f"u{user}", f"s{(start + step) % STEPS}") for user, start in enumerate(starts) for step in range(5)]
+        )
+        release = rec.fit()
+        assert release.part("evidence.json")["text_share"] == 0.2
+        live, catalogue = rec._serving.live(), rec.catalogue()
+        retriever = rec._serving.retriever(live, catalogue, {})
+        history = rec.history("u0")
+        newest = str(history.events[-1].item_id)
+        found = retriever.retrieve(history, 10, excluded=history.seen).candidates
+        listed = [one.item.item_id for one in found]
+        encoder = [
+            item_id
+            for item_id, _ in retriever.space.index.search(_vector(retriever, history), 8, excluded=history.seen)
+        ]
+        assert len(set(listed)) == 10
+        assert set(encoder) < set(listed)
+        assert newest.replace("s", "n") in listed
+        assert not history.seen & set(listed)
+        again = retriever.score(history, listed).candidates
+        assert [one.score for one in again] == pytest.approx([one.score for one in found], abs=1e-4)
+        assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+        few = retriever.retrieve(history, 10, among=["s1", "n2", "n3"], excluded={"n3"}).candidates
+        assert {one.item.item_id for one in few} == {"s1", "n2"}
+        bare = retriever.with_evidence(None).retrieve(history, 10, excluded=history.seen).candidates
+        assert {one.item.item_id for one in bare} == set(listed)
+
+
+def _vector(retriever: Retriever, history: History) -> np.ndarray:
+    query = retriever.space.query(history)
+    assert query is not None
+    return query.vector
+
+
 def test_a_release_without_evidence_orders_by_the_encoder_alone(
     courses: Recommender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,8 +133,8 @@ def retrievers(
 
 
 def _control(retriever: FittedSystem, vectors: NDArray[np.float32] | None, lineup: Lineup) -> Control:
-    candidates = lineup.settings.retrieval.candidates
-    return Control(retriever, vectors, candidates=candidates, name=retriever.name.replace(RETRIEVER, "control"))
+    retrieval, name = lineup.settings.retrieval, retriever.name.replace(RETRIEVER, "control")
+    return Control(retriever, vectors, candidates=retrieval.candidates, name=name, text_share=retrieval.text_share)
 
 
 def _untrained(vectors: NDArray[np.float32] | None, settings: Settings) -> tuple[list[System], list[str]]:

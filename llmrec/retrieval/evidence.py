@@ -22,12 +22,15 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from llmrec.errors import ReleaseError
 
-__all__ = ["FEATURES", "TEXT_HALF_LIFE", "Evidence", "fit_weights", "level_shift", "typical_features"]
+__all__ = ["FEATURES", "NEAR_FEATURES", "TEXT_HALF_LIFE", "Evidence", "fit_weights", "level_shift", "typical_features"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 FEATURES = ("follows_newest", "follows_recent", "popularity", "text")
+NEAR_FEATURES = ("near_newest", "near_newest_known", "untaken")
+"""Where texts propose too: how near an item's text is to the newest one's, that by how well the item is known, and
+whether nobody took it. Without the last two, being near would speak for everything that few took, or against it."""
 
 _STEPS_AFTER = (1.0, 0.5, 0.25, 0.125)
 """What it counts that an item comes one, two, three, four events after another."""
@@ -36,6 +39,8 @@ TEXT_HALF_LIFE = 3.0
 _SMOOTHING = 20.0
 """Events after an item that are granted to none: of a few nothing follows with certainty."""
 _FLOOR = 1e-4
+_WELL_KNOWN = 1.6
+"""Log of events, plus one, from which on an item counts as known: four."""
 _KEPT = 1_000
 _LEAST = 0.05
 """The encoder's score never counts less, so that what it does not propose does not come first."""
@@ -53,17 +58,20 @@ class Evidence:
         item_ids: The items, by row.
         preceded: What share of all that comes soon after an item (column) is this one (row), sparse [items, items].
         counts: Events on each item, float64 [items].
-        weights: Of the encoder's score and of each of `FEATURES`, float64 [5]; the encoder's score alone by default.
+        weights: Of the encoder's score and of each feature, float64 [1 + features]; the encoder's score alone by
+            default.
         shift: Added to every score, so that scores stay log chances on the whole.
         typical: What an item that came later has as its first three features; see `typical_features`.
+        text_share: How much of the candidates texts propose. With any, `NEAR_FEATURES` are features too.
     """
 
     item_ids: tuple[str, ...]
     preceded: csr_matrix
     counts: Floats
-    weights: Floats = field(default_factory=lambda: np.array([1.0, *np.zeros(len(FEATURES))]))
+    weights: Floats = field(default_factory=lambda: np.zeros(0))
     shift: float = 0.0
     typical: Floats = field(default_factory=lambda: np.array([np.log(_FLOOR), np.log(_FLOOR), 0.0]))
+    text_share: float = 0.0
     rows: Mapping[str, int] = field(init=False, repr=False)
     _ranked_counts: Floats = field(init=False, repr=False)
 
@@ -71,14 +79,22 @@ class Evidence:
         """Know the items by their ids, and how many are taken more seldom than each."""
         object.__setattr__(self, "rows", {item_id: row for row, item_id in enumerate(self.item_ids)})
         object.__setattr__(self, "_ranked_counts", np.sort(self.counts))
+        if not len(self.weights):
+            object.__setattr__(self, "weights", np.array([1.0, *np.zeros(len(self.names))]))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features, in their order."""
+        return (*FEATURES, *NEAR_FEATURES) if self.text_share else FEATURES
 
     @classmethod
-    def of(cls, item_ids: Sequence[str], sequences: Iterable[NDArray[np.integer]]) -> Evidence:
+    def of(cls, item_ids: Sequence[str], sequences: Iterable[NDArray[np.integer]], text_share: float = 0.0) -> Evidence:
         """Count.
 
         Args:
             item_ids: The items, by row.
             sequences: What each user took, oldest first, as rows.
+            text_share: How much of the candidates texts propose.
         """
         parts = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
         items, total = len(item_ids), csr_matrix((len(item_ids), len(item_ids)))
@@ -89,7 +105,8 @@ class Evidence:
         shares = 1 / (np.asarray(total.sum(axis=0)).reshape(-1) + _SMOOTHING)
         rows = np.concatenate(parts or [np.zeros(0, np.int64)])
         counts = np.bincount(rows, minlength=items).astype(np.float64)
-        return cls(tuple(item_ids), _strongest(csr_matrix(total.multiply(shares[None, :]))), counts)
+        strongest = _strongest(csr_matrix(total.multiply(shares[None, :])))
+        return cls(tuple(item_ids), strongest, counts, text_share=text_share)
 
     def weighed(self, lists: Floats, targets: Rows, listed: NDArray[np.bool_]) -> Evidence:
         """The same counts with weights fitted on lists: the features of their items, the encoder's score first.
@@ -105,16 +122,17 @@ class Evidence:
 
     def recounted(self, sequences: Iterable[NDArray[np.integer]]) -> Evidence:
         """Other counts with the same weights."""
-        counted = Evidence.of(self.item_ids, sequences)
+        counted = Evidence.of(self.item_ids, sequences, self.text_share)
         return replace(counted, weights=self.weights, shift=self.shift, typical=self.typical)
 
-    def features(self, history: Rows, listed: Rows, cosines: Floats) -> Floats:
+    def features(self, history: Rows, listed: Rows, cosines: Floats, near: Floats) -> Floats:
         """What speaks for items, float64 [items listed, features].
 
         Args:
             history: What the user took, as rows, oldest first; -1: an item that was not there when it was counted.
             listed: The items, as rows; -1: an item that was not there when behaviour was counted.
             cosines: Between each one's text and the history's, [items listed].
+            near: Between each one's text and that of the newest item of the history, [items listed].
         """
         ages = np.arange(len(history))[::-1]
         decayed = np.zeros((len(self.item_ids), len(_HALF_LIVES)))
@@ -126,7 +144,10 @@ class Evidence:
         behaviour = np.tile(self.typical, (len(listed), 1))
         behaviour[known, :2] = np.log(self.preceded[listed[known]] @ decayed + _FLOOR)
         behaviour[known, 2] = np.log1p(self.counts[listed[known]])
-        return np.column_stack([behaviour, cosines])
+        if not self.text_share:
+            return np.column_stack([behaviour, cosines])
+        how_known = np.minimum(np.where(known, behaviour[:, 2], 0.0), _WELL_KNOWN)
+        return np.column_stack([behaviour, cosines, near, near * how_known, how_known == 0])
 
     def rescored(self, scores: Floats, features: Floats) -> Floats:
         """The encoder's scores with all that speaks for the items, float64 [items]."""
@@ -176,7 +197,7 @@ class Evidence:
             "shift": np.array([self.shift]),
             "typical": self.typical,
         }
-        about = {"features": FEATURES, "item_ids": self.item_ids}
+        about = {"features": self.names, "item_ids": self.item_ids, "text_share": self.text_share}
         return {"evidence.safetensors": save_arrays(arrays), "evidence.json": about}
 
     @classmethod
@@ -187,13 +208,15 @@ class Evidence:
             ReleaseError: Another version of llmrec made them, with other features.
         """
         try:
-            if tuple(about["features"]) != FEATURES:
-                raise ValueError("other features")
             arrays, item_ids = load_arrays(data), tuple(about["item_ids"])
             shape = (len(item_ids), len(item_ids))
             preceded = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+            share = float(about.get("text_share", 0.0))  # releases from before it was a setting have none
             shift = float(arrays["shift"][0])
-            return cls(item_ids, preceded, arrays["counts"], arrays["weights"], shift, arrays["typical"])
+            made = cls(item_ids, preceded, arrays["counts"], arrays["weights"], shift, arrays["typical"], share)
+            if tuple(about["features"]) != made.names:
+                raise ValueError("other features")
+            return made
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ReleaseError(
                 "the release's evidence is of another version of llmrec", hint="make a new release: `llmrec fit`"
@@ -277,6 +300,7 @@ def typical_features(lists: Floats, weights: Floats, listed: NDArray[np.bool_]) 
     tenth, next_one = (np.partition(scores, -place, axis=1)[:, -place, None] for place in (_BEST, _BEST + 1))
     # What an item must reach to be among the ten: it does not stand in its own way.
     bound = np.where(scores >= tenth, next_one, tenth)
-    uncounted = lists[:, :, 0] * weights[0] + mean @ behaviour + lists[:, :, 4] * weights[4]
+    # As `Evidence.features` has it of such an item: the texts' say, nothing known, and never taken.
+    uncounted = lists[:, :, 0] * weights[0] + mean @ behaviour + lists[:, :, 4:6] @ weights[4:6] + weights[7:].sum()
     lacking = np.quantile((bound - uncounted)[listed], _BEST * len(lists) / listed.sum())
     return np.asarray(mean + lacking * behaviour / (behaviour @ behaviour))

@@ -1,7 +1,8 @@
 """From a history to candidates.
 
-The user's vector is searched among the item vectors of a space (`spaces`). A history that says nothing about any item
-has no vector: then the scores come from words, attributes or popularity (`cold`), and the answer says which way.
+The user's vector is searched among the item vectors of a space (`spaces`); where it is wanted, some places are for the
+items whose texts are nearest to the newest one's. A history that says nothing about any item has no vector: then the
+scores come from words, attributes or popularity (`cold`), and the answer says which way.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Retriever:
         evidence: Orders what the space proposes; None: the space's own scores do.
         told: Of so many items of the history each candidate says that it often follows them, and how common it is;
             0: candidates say nothing.
+        text_share: So much of the candidates are those whose texts are nearest to that of the newest item of the
+            history, whatever the space says of them.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class Retriever:
         evidence: Evidence | None = None,
         *,
         told: int = 0,
+        text_share: float = 0.0,
     ) -> None:
         self.catalogue = catalogue
         self.evidence = evidence
         self._told = told
+        self._text_share = text_share
         self.space = space
         self._cold = cold
         self._context = context
@@ -79,9 +84,13 @@ class Retriever:
         if query is None:
             scores, path = self._cold.scores(history, self._context)
             return self._retrieval(self._cold.best(scores, k, among=among, excluded=excluded), path)
-        offset = self.space.offset(query.vector)
-        found = self.space.index.search(query.vector, k, among=among, excluded=excluded)
-        scored = self.rescored([(item_id, score + offset) for item_id, score in found], query)
+        near = round(self._text_share * k)
+        found = self.space.index.search(query.vector, k - near, among=among, excluded=excluded)
+        if near:
+            texts, met = self.catalogue.index, {item_id for item_id, _ in found}
+            nearest = texts.search(self._newest_text(query), near, among=among, excluded=met.union(excluded))
+            found += self._products([item_id for item_id, _ in nearest], query)
+        scored = self._scored(found, query)
         return self._retrieval(sorted(scored, key=lambda one: -one[1]), "history", query)
 
     def score(self, history: History, item_ids: Sequence[str]) -> Retrieval:
@@ -91,10 +100,7 @@ class Retriever:
         if query is None:
             scores, path = self._cold.scores(history, self._context)
             return self._retrieval(zip(item_ids, self._cold.of(scores, item_ids), strict=True), path)
-        offset = self.space.offset(query.vector)
-        found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
-        scored = [(item_id, float(score) + offset) for item_id, score in zip(item_ids, found, strict=True)]
-        return self._retrieval(self.rescored(scored, query), "history", query)
+        return self._retrieval(self._scored(self._products(item_ids, query), query), "history", query)
 
     def reads(self, history: History) -> tuple[Event, ...]:
         """The events that the scores rest on: without any other one they are the same."""
@@ -105,7 +111,8 @@ class Retriever:
 
     def with_evidence(self, evidence: Evidence | None) -> Retriever:
         """The same with other evidence."""
-        return Retriever(self.catalogue, self.space, self._cold, self._context, evidence, told=self._told)
+        parts = (self.catalogue, self.space, self._cold, self._context, evidence)
+        return Retriever(*parts, told=self._told, text_share=self._text_share)
 
     def behaviour(
         self, history: History, item_ids: Sequence[str], evidence: Evidence | None = None
@@ -141,15 +148,29 @@ class Retriever:
 
     def _features(self, item_ids: Sequence[str], query: Query, evidence: Evidence) -> NDArray[np.float64]:
         taken = [str(event.item_id) for event, _ in query.attention]
-        texts = self.catalogue.index
-        told = decayed_mean(texts.vectors_of(taken[::-1]), TEXT_HALF_LIFE)
+        vectors = self.catalogue.index.vectors_of
+        listed, told = vectors(item_ids), decayed_mean(vectors(taken[::-1]), TEXT_HALF_LIFE)
         return evidence.features(
             _rows(taken, evidence),
             _rows(item_ids, evidence),
-            np.zeros(len(item_ids))
-            if told is None
-            else inner_products(texts.vectors_of(item_ids), told).astype(np.float64),
+            np.zeros(len(item_ids)) if told is None else inner_products(listed, told).astype(np.float64),
+            inner_products(listed, self._newest_text(query)).astype(np.float64),
         )
+
+    def _newest_text(self, query: Query) -> NDArray[np.float32]:
+        """The text vector of the newest item that the query rests on, float32 [dimension]."""
+        newest: NDArray[np.float32] = self.catalogue.index.vectors_of([str(query.attention[-1][0].item_id)])[0]
+        return newest
+
+    def _products(self, item_ids: Sequence[str], query: Query) -> list[tuple[str, float]]:
+        """Items with what a search among them would give them."""
+        found = inner_products(self.space.index.vectors_of(item_ids), query.vector)
+        return list(zip(item_ids, found.tolist(), strict=True))
+
+    def _scored(self, found: Sequence[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
+        """What was found, with the space's score and what evidence makes of it, in the order given."""
+        offset = self.space.offset(query.vector)
+        return self.rescored([(item_id, score + offset) for item_id, score in found], query)
 
     def rescored(self, scored: list[tuple[str, float]], query: Query) -> list[tuple[str, float]]:
         """Items, each with the space's score, with the score that evidence gives them, in the order given."""

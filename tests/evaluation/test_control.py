@@ -78,6 +78,24 @@ def test_it_only_reorders_what_was_listed(ring: Interactions) -> None:
             np.testing.assert_array_equal(found[:, 50:], listed[:, 50:k])
 
 
+def test_texts_propose_for_a_share_of_the_places(ring: Interactions) -> None:
+    """Items 40 to 59 are taken by nobody; the text of each is that of an item everybody knows."""
+    vectors = np.zeros((STEPS, 40), np.float32)
+    vectors[np.arange(STEPS), np.arange(STEPS) % 40] = 1
+    alone, shared = (Control(Blind(STEPS), vectors, candidates=10, text_share=share) for share in (0.0, 0.2))
+    for control in (alone, shared):
+        control.fit(ring)
+    asked = requests([3, 15], [])
+    assert 55 not in alone.rank(asked, 10)
+    found = shared.rank(asked, 10)
+    assert set(found[0].tolist()) == {*Blind(STEPS).rank(asked, 8)[0].tolist(), 55, 9}  # and the first other
+    assert set(found[1].tolist()) == {*range(8), -1}
+    longer = shared.rank(asked, 30)[0].tolist()
+    assert len(set(longer)) == 30
+    assert set(longer[:10]) == set(found[0].tolist())
+    assert not {3, 15, -1} & set(longer)
+
+
 def test_its_weights_come_from_events_that_the_counts_have_not_seen(ring: Interactions) -> None:
     """Where the newest events contradict what came before, counting them would make what follows look certain."""
     newest = ring.sequences.indptr[1:] - 1
