@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from llmrec.config import Settings
 from llmrec.data import Store
+from llmrec.errors import ConfigError
 from llmrec.files import replace_file
 from llmrec.models import choose_device
 from llmrec.ranking import Fusion, HeldOutRequest, Ranker, fit_fusion, judge
@@ -111,6 +112,7 @@ class Fit:
         hidden: Sequences of events that this fit may not know of.
         encoder: Taken as it is instead of training one; what it was trained on holds nothing that is hidden, and no
             newest event of the users that a training would hold out.
+        learnt: Users whose newest event that is not hidden the live release has learnt, because it knows a later one.
     """
 
     store: Store
@@ -122,6 +124,7 @@ class Fit:
     progress: bool
     hidden: frozenset[int] = frozenset()
     encoder: FittedEncoder | None = None
+    learnt: frozenset[str] = frozenset()
 
     def make(
         self,
@@ -141,7 +144,12 @@ class Fit:
             withhold: Of the events up to a sequence, those that nothing of the release may know of; None: none.
         """
         began, snapshot = datetime.now(UTC), self.snapshot()
-        fit = self if withhold is None else replace(self, hidden=self.hidden | withhold(self, snapshot))
+        fit = self
+        if withhold is not None:
+            hidden = self.hidden | withhold(self, snapshot)
+            fit = replace(
+                self, hidden=hidden, learnt=self._learnt_without(hidden, releases) if previous else frozenset()
+            )
         return fit._made(releases, prompt, previous, train, began=began, snapshot=snapshot)
 
     def _made(
@@ -164,7 +172,7 @@ class Fit:
             parts |= {**fitted.trained.encoder.to_parts(), **fitted.evidence.to_parts()}
         parts |= {**trained.parts, **self._comments(snapshot)}
         parts["fusion.json"] = self._fusion(fitted, trained).to_dict()
-        manifest = self._manifest(prompt, snapshot, fitted, trained)
+        manifest = self._manifest(prompt, snapshot, fitted, trained, learns=train is not None)
         return releases.create(parts, {**manifest, "began": began.isoformat()})
 
     def tidy(self, *, trained: bool) -> None:
@@ -240,6 +248,14 @@ class Fit:
         for _, events in groupby(self.store.events_to_learn_from(), key=attrgetter("user_id")):
             yield [one for one in events if self._may_know(one) and (one.sequence or 0) <= snapshot]
 
+    def _learnt_without(self, hidden: frozenset[int], releases: ReleaseStore) -> frozenset[str]:
+        """Users with a hidden event that the live release knows: it held that out, and has learnt the one before."""
+        champion = releases.champion()
+        if champion is None or not hidden:
+            return frozenset()
+        events = (event for event in self.store.events_to_learn_from() if event.sequence in hidden)
+        return frozenset(event.user_id for event in events if champion.may_know(event.sequence or 0))
+
     def _popularity(self, behaviour: Sequence[Sequence[Event]]) -> Popularity:
         attributes = {user.user_id: user.attributes for user in self.store.users() if user.attributes}
         counts = Counter(str(event.item_id) for events in behaviour for event in events)
@@ -250,6 +266,7 @@ class Fit:
         # What is learnt from is one event after another.
         steps = sum(len(events) - 1 for events in behaviour)
         if self.encoder is not None:
+            _require_known(self.encoder, behaviour)
             return EncoderFit.of(self.encoder, behaviour)
         if wanted.network == "none" or steps < max(wanted.minimum_events, 1):
             if self.settings.ranking.evidence:
@@ -264,6 +281,7 @@ class Fit:
             ),
             checkpoint=self.checkpoint,
             previous=previous,
+            learnt=self.learnt,
             progress=self.progress,
         )
 
@@ -325,12 +343,12 @@ class Fit:
         in_catalogue = event.item_id is None or event.item_id in self.catalogue.items
         return in_catalogue and event.sequence not in self.hidden
 
-    def _manifest(self, prompt: str, snapshot: int, fitted: FittedRetriever, trained: TrainedRanker) -> dict[str, Any]:
+    def _manifest(
+        self, prompt: str, snapshot: int, fitted: FittedRetriever, trained: TrainedRanker, *, learns: bool
+    ) -> dict[str, Any]:
         model = self.ranker.model if self.ranker else None
         training = fitted.trained.training if fitted.trained else None
-        # Of learning where it made something: an adapter, or what was withheld.
-        learning = {"learning"} if trained.parts or self.hidden else set()
-        sections = {"retrieval", "encoder", "ranking", "fit"} | learning
+        sections = {"retrieval", "encoder", "ranking", "fit"} | ({"learning"} if learns else set())
         # An encoder that was taken as it is had no epoch here.
         found = {}
         if training and training.epoch:
@@ -357,6 +375,17 @@ def last_learning(directory: Path) -> int:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return int(json.loads((directory / "encoder.json").read_bytes())["last_sequence"])
     return 0
+
+
+def _require_known(encoder: FittedEncoder, behaviour: Sequence[Sequence[Event]]) -> None:
+    known = set(encoder.item_ids)
+    for events in behaviour:
+        for event in events:
+            if event.item_id not in known:
+                raise ConfigError(
+                    f"the given encoder was not trained on item {event.item_id!r}, which was taken",
+                    hint="give one that was trained on the same events, or none, so that one is trained",
+                )
 
 
 def items_of(events: Sequence[Event]) -> frozenset[str]:

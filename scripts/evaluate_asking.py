@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from llmrec import Recommender
-from llmrec.config import FILE_NAME, Settings
+from llmrec.config import FILE_NAME, RankingSettings, Settings
 from llmrec.data import fetch_dataset
-from llmrec.errors import LlmrecError
+from llmrec.errors import ConfigError, LlmrecError
 from llmrec.evaluation import EvaluationData, Report, data_from_files, data_from_folder
 from llmrec.evaluation.description import describe_data
 from llmrec.evaluation.measuring import EvaluationOptions, evaluate
@@ -53,10 +53,16 @@ TITLE_TOKENS = 32
 class Asker:
     """One language model, asked in three ways."""
 
-    def __init__(self, model: TransformersLM, items: Mapping[str, Item], history_tokens: int) -> None:
+    def __init__(self, model: TransformersLM, items: Mapping[str, Item], ranking: RankingSettings) -> None:
         self.model = model
         self.items = items
-        self.ranker = Ranker(model, PromptLibrary(), history_tokens=history_tokens, attributes=0)
+        self.ranker = Ranker(
+            model,
+            PromptLibrary(),
+            history_tokens=ranking.history_tokens,
+            text_tokens=ranking.text_tokens,
+            attributes=ranking.attributes,
+        )
 
     @property
     def ways(self) -> dict[str, Way]:
@@ -110,6 +116,11 @@ class Asker:
 
 def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report:
     """The control, each way alone, and each added to the control, on the same lists."""
+    if stage.settings.ranking.evidence or stage.settings.models.chat_template:
+        raise ConfigError(
+            "all ways are asked with the same words: without [ranking] evidence and [models] chat_template",
+            hint="leave both at their defaults here",
+        )
     data = data.by_id()
     split = sampled(leave_one_out(data.interactions), stage.users)
     with held_out_workspace(data, split, stage) as rec:
@@ -119,7 +130,7 @@ def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report
         models = stage.settings.models
         source = resolve(models.language_model, "language-model")
         model = TransformersLM.load(source, device=models.device, dtype=models.dtype)
-        asker = Asker(model, rec.catalogue().items, stage.settings.ranking.history_tokens)
+        asker = Asker(model, rec.catalogue().items, stage.settings.ranking)
     said = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
     systems, notes = [ListOrder("control", lists.rows, lists.control)], list(data.notes)
     for name, scores in said.items():

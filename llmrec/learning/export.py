@@ -2,8 +2,9 @@
 
 Each reason that somebody rated becomes a row: the facts as they are put to the model, the words, and whether they were
 liked. Each list becomes a row for every item of it: `prompt` (what the model is asked), `completion` (its answer) and
-`label` (whether that is what happened), the columns of trl's KTO trainer. Who it was is in no row. Beside the file
-stands a card: what the set holds, and what it was made from.
+`label` (whether that is what happened), the columns of trl's KTO trainer. Who it was is in no row. What behaviour says
+of items (`[ranking] evidence`) is not told here, as only a retraining has counts that do not hold the answers. Beside
+the file stands a card: what the set holds, and what it was made from.
 """
 
 from __future__ import annotations

@@ -26,8 +26,9 @@ def held_out_histories(fit: Fit, snapshot: int, champion: Release, most: int) ->
     """Histories whose newest event is withheld from the release that is being made.
 
     They are of users whose newest event no encoder learns from, which a hash of the id decides, so that the encoder it
-    begins with has not learnt it either. The event before it takes its place in the training's own validation. Where
-    there are few users, those before it that came after the champion are asked about as well.
+    begins with has not learnt it either. The event before it takes its place in the training's own validation, unless
+    that encoder has learnt it (`Fit.learnt`). Where there are few users, those before it that came after the champion
+    are asked about as well.
 
     Of accounts that the champion knew alone, where there are enough of them: accounts that were made since, be it to
     that end, then have no say in what is better. Answers that the champion cannot know come first; the others can be

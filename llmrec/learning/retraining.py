@@ -111,7 +111,9 @@ def retrain(
     def train(fit: Fit, fitted: FittedRetriever, snapshot: int) -> TrainedRanker:
         if fit.ranker is None:  # the retriever alone is fitted again, and has to pass too
             return TrainedRanker(None)
-        return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, None if marked else champion))
+        # It has learnt what validation asks about where the encoder has.
+        leaks = fitted.trained is not None and fitted.trained.began_anew
+        return train_ranker(fit, fitted, snapshot, begins_with(fit.settings, None if marked or leaks else champion))
 
     def judged(release: Release) -> None:
         wanted = rec.settings.retrieval

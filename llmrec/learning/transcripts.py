@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llmrec.data import Store
@@ -62,20 +62,24 @@ def transcripts(
         snapshot: The last event to learn from.
         longest: How many of a user's newest events are looked at.
         since: Only choices that arrived after this sequence.
-        hidden: Sequences of events that are not learnt from: no history holds them either.
+        hidden: Sequences of events that are not learnt from: no history holds them, and no choice counts as passed over
+            because it is hidden.
         scrub: What becomes of free text; None: it is left out.
     """
-    answers = _answers(store, since, snapshot, hidden)
+    done = _answers(store, snapshot)
     asked: set[tuple[str, str]] = set()
     for shown in store.shown:
-        chosen = [event for event in answers.get(shown.recommendation_id, ()) if _is_choice(event)]
+        answers = done.get(shown.recommendation_id, ())
+        told = [event for event in answers if (event.sequence or 0) > since and event.sequence not in hidden]
+        chosen = [event for event in told if _is_choice(event)]
         user = store.user(shown.user_id) or User(shown.user_id) if chosen else None
         if user is None or not user.teaches:
             continue
         before = _history(store, user, shown, longest, hidden=hidden, scrub=scrub)
-        last_word = {str(event.item_id): _is_choice(event) for event in answers.get(shown.recommendation_id, ())}
+        last_word = {str(event.item_id): _is_choice(event) for event in told}
+        untold = {str(event.item_id) for event in answers if _is_choice(event)} - {str(one.item_id) for one in chosen}
         for item_id in dict.fromkeys(str(event.item_id) for event in chosen if last_word[str(event.item_id)]):
-            request = _request(shown, answers[shown.recommendation_id], item_id, before, items)
+            request = _request(shown, told, item_id, before, items, untold=untold)
             if request is not None and (user.user_id, item_id) not in asked:
                 asked.add((user.user_id, item_id))
                 yield request
@@ -97,12 +101,11 @@ def within(quotas: Quotas, requests: Sequence[HeldOutRequest]) -> list[HeldOutRe
     return kept[::-1]
 
 
-def _answers(store: Store, since: int, snapshot: int, hidden: frozenset[int]) -> dict[str, list[Event]]:
+def _answers(store: Store, snapshot: int) -> dict[str, list[Event]]:
     """What was done about each list, in the order of arrival."""
     found: defaultdict[str, list[Event]] = defaultdict(list)
     for event in store.events_by_user(recommended=True):
-        known = since < (event.sequence or 0) <= snapshot and event.sequence not in hidden
-        if event.is_behaviour and event.item_id and known:
+        if event.is_behaviour and event.item_id and (event.sequence or 0) <= snapshot:
             found[str(event.recommendation_id)].append(event)
     return {key: sorted(events, key=lambda one: one.sequence or 0) for key, events in found.items()}
 
@@ -152,9 +155,24 @@ def _scrubbed(value: AttributeValue, scrub: Scrub) -> AttributeValue:
 
 
 def _request(
-    shown: Shown, answers: Sequence[Event], item_id: str, before: History, items: Mapping[str, Item]
+    shown: Shown,
+    answers: Sequence[Event],
+    item_id: str,
+    before: History,
+    items: Mapping[str, Item],
+    *,
+    untold: Collection[str],
 ) -> HeldOutRequest | None:
-    """What was chosen against what was passed over; None where that is nothing, or not in the catalogue any more."""
+    """What was chosen against what was passed over; None where that is nothing, or not in the catalogue any more.
+
+    Args:
+        shown: The list.
+        answers: What was done about it.
+        item_id: What was chosen.
+        before: What was known then.
+        items: The catalogue.
+        untold: Items of the list that were chosen too, of which nothing is learnt: they were not passed over.
+    """
     places = {one.item_id: place for place, one in enumerate(shown.items)}
     about = {str(event.item_id): _is_choice(event) for event in answers if event.item_id in places}
     if item_id not in about or item_id not in items:
@@ -163,7 +181,8 @@ def _request(
     candidates = tuple(
         Candidate(items[one.item_id], _offset(one.parts, place))
         for place, one in enumerate(shown.items[: looked_at + 1])
-        if one.item_id in items and (one.item_id == item_id or not about.get(one.item_id, False))
+        if one.item_id in items
+        and (one.item_id == item_id or not (about.get(one.item_id, False) or one.item_id in untold))
     )
     taken = next(place for place, one in enumerate(candidates) if one.item.item_id == item_id)
     answer = next(event for event in answers if event.item_id == item_id and _is_choice(event))

@@ -98,13 +98,12 @@ class LoraLearner(nn.Module):
         from peft import set_peft_model_state_dict
 
         config, weights = read_adapter(directory)
-        found = (
-            set_peft_model_state_dict(self.model, weights, adapter_name=_OWN) if config.r == self._config.r else None
-        )
+        alike = (config.r, config.lora_alpha) == (self._config.r, self._config.lora_alpha)
+        found = set_peft_model_state_dict(self.model, weights, adapter_name=_OWN) if alike else None
         if found is None or found.unexpected_keys or any(f".{_OWN}." in key for key in found.missing_keys):
             raise ModelError(
                 f"the adapter in {directory} has another shape than [learning] asks for",
-                hint="keep learning.rank and learning.last_layers, or set learning.start to base",
+                hint="keep learning.rank, alpha and last_layers, or set learning.start to base",
             )
         for weight in self.adapter.values():
             weight.data = weight.data.float()

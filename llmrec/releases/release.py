@@ -156,6 +156,8 @@ class ReleaseStore:
         paths = sorted(self._home.glob("[0-9]*/" + _MANIFEST)) if self._home.is_dir() else []
         releases = []
         for path in paths:
+            if not path.parent.name.isdigit():
+                continue  # still being written, or left by a killed process
             try:
                 releases.append(self._read(path.parent))
             except ReleaseError as error:

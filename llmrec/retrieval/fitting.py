@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,13 @@ class EncoderFit:
         encoder: The trained encoder.
         training: How it went.
         held_out: The users whose newest event was not learnt from.
+        began_anew: Whether what there was to begin with was left out, because it had learnt most of these events.
     """
 
     encoder: FittedEncoder
     training: EncoderTraining
     held_out: tuple[str, ...]
+    began_anew: bool = False
 
     @classmethod
     def of(cls, encoder: FittedEncoder, users: Sequence[Sequence[Event]]) -> EncoderFit:
@@ -51,6 +53,7 @@ def fit_encoder(
     *,
     checkpoint: Path | None = None,
     previous: FittedEncoder | None = None,
+    learnt: Collection[str] = (),
     progress: bool = False,
 ) -> EncoderFit:
     """Train a sequence encoder.
@@ -62,6 +65,8 @@ def fit_encoder(
         options: How to train.
         checkpoint: File that an interrupted run goes on from.
         previous: An encoder to begin with instead of random weights, where the shapes fit.
+        learnt: Users whose newest event it has learnt: it cannot be validated on them. Where they are most of those
+            that would be held out, the training begins with random weights, and holds them out.
         progress: Show a bar on a terminal.
     """
     met = {event.item_id for user in users for event in user}
@@ -71,17 +76,23 @@ def fit_encoder(
     texts = catalogue.index.vectors_of(item_ids)
     vocabulary = _vocabulary(users)
     arrays = [vocabulary.arrays(user, rows) for user in users]
+    user_ids = [user[0].user_id for user in users]
+    held = validation_users([len(user) for user in users], user_ids)
+    anew = previous is not None and 2 * sum(user_ids[place] in learnt for place in held) > len(held)
+    if previous is None or anew:
+        previous, learnt = None, ()
     examples = TrainingExamples.holding_out(
         arrays,
-        [user[0].user_id for user in users],
+        user_ids,
         texts,
         kinds=len(vocabulary.kinds),
         fingerprint=_fingerprint(arrays, item_ids, texts),
+        learnt=learnt,
     )
     start_from = _start_weights(previous, item_ids, vocabulary.kinds) if previous else None
     model, state = train(examples, config, options, checkpoint=checkpoint, start_from=start_from, progress=progress)
     held_out = tuple(users[place][0].user_id for place in np.flatnonzero(examples.targets >= 0).tolist())
-    return EncoderFit(FittedEncoder.of(model, vocabulary, item_ids, texts, examples.users), state, held_out)
+    return EncoderFit(FittedEncoder.of(model, vocabulary, item_ids, texts, examples.users), state, held_out, anew)
 
 
 def _start_weights(previous: FittedEncoder, item_ids: Sequence[str], kinds: Sequence[str]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -123,9 +123,20 @@ class TrainingExamples:
         *,
         kinds: int,
         fingerprint: str,
+        learnt: Collection[str] = (),
     ) -> TrainingExamples:
-        """Hold the newest event of some users out for validation; all others' events are learnt from to the last."""
+        """Hold the newest event of some users out for validation; all others' events are learnt from to the last.
+
+        Args:
+            users: The events of each.
+            user_ids: Their ids.
+            texts: The text vector of each item row.
+            kinds: How many kinds of events there are.
+            fingerprint: Of all that.
+            learnt: Users whose newest event is known to what the training begins with; none of them is held out.
+        """
         asked = validation_users([len(user) for user in users], user_ids)
+        asked = {place for place in asked if user_ids[place] not in learnt}
         return cls(
             users=[user[:-1] if place in asked else user for place, user in enumerate(users)],
             targets=np.array([user.rows[-1] if place in asked else -1 for place, user in enumerate(users)]),

@@ -42,7 +42,10 @@ _CUTOFFS = (5, 10, 20)
 _SWITCH = "set ranking.enabled to true in ./llmrec.toml, or unset LLMREC_RANKING__ENABLED"
 _CODE = [
     file.read_text(encoding="utf-8")
-    for pattern in ("fitting.py", "learning/*.py", "retrieval/*.py", "ranking/*.py", "models/*.py")
+    for pattern in (
+        "fitting.py",
+        *(f"{room}/*.py" for room in ("learning", "models", "ranking", "records", "retrieval")),
+    )
     for file in sorted(Path(str(files("llmrec"))).glob(pattern))
 ] + [(default_directory() / "rank.jinja").read_text(encoding="utf-8")]
 """What makes a release and its answers: one of other code is not measured as this code's."""

@@ -273,7 +273,7 @@ def test_what_is_missing_is_said_before_anything_is_done(walks: Recommender, mon
         answers.retrain_answers(walks)
 
 
-def test_the_command_and_the_script_know_the_task(walks: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_knows_the_task(walks: Recommender, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["-w", str(walks.workspace.root)]
     assert main(["retrain", "--task", "answer", *where]) == 2
     assert "thumbs on reasons are too few" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -36,8 +37,8 @@ from llmrec.models.adapters import WEIGHTS
 from llmrec.models.lora import LoraLearner
 from llmrec.ranking import HeldOutRequest
 from llmrec.ranking.fusion import PRIOR_LLM
-from llmrec.records import Candidate
 from llmrec.releases import Release, sealed
+from llmrec.retrieval.fitting import EncoderFit
 from llmrec.retrieval.training import validation_users
 from llmrec.service.cli import main
 from llmrec.testing import OverlapLanguageModel, WordEncoder
@@ -156,12 +157,20 @@ def test_no_more_users_are_asked_about_than_are_needed(courses: Recommender) -> 
     assert again.folds[0].user_ids == fold.user_ids
 
 
-def test_behaviour_is_told_of_a_shown_list_by_who_has_not_seen_its_answer(courses: Recommender) -> None:
-    lists = lists_of(courses)
+def test_behaviour_is_told_of_a_shown_list_by_who_has_not_seen_its_answer(
+    courses: Recommender, tiny_base: Path
+) -> None:
+    wanted = {**settings(tiny_base), "ranking": {"history_tokens": 200, "evidence": 2}}
+    with Recommender.open(courses.workspace.root, wanted, encoder=WordEncoder()) as rec:
+        lists = lists_of(rec)
+    followed = 0
     for one in lists.requests:
         told = lists.told(one)
         assert told is not None
         assert [each.item for each in told.candidates] == [each.item for each in one.candidates]
+        assert all(each.behaviour is not None for each in told.candidates)
+        followed += any(each.behaviour.follows for each in told.candidates if each.behaviour)
+    assert followed
     known = next(event for event in courses.store.events("u0") if event.sequence not in lists.folds[0].hidden)
     old = replace(lists.requests[0], before=replace(lists.requests[0].before, user=User("u0")), answer=known)
     assert lists.told(old) is None
@@ -404,9 +413,16 @@ def test_what_cannot_be_trained_says_so_and_leaves_the_live_release(
 
 
 def test_lists_are_ordered_by_evidence_too(courses: Recommender) -> None:
-    scores = [[one.score for one in request.candidates] for request in lists_of(courses).requests]
-    assert all(one == sorted(one, reverse=True) for one in scores)
-    assert isinstance(lists_of(courses).requests[0].candidates[0], Candidate)
+    lists = lists_of(courses)
+    alone = lists.folds[0].retriever.with_evidence(None)
+    reordered = 0
+    for one in lists.requests:
+        scores = [each.score for each in one.candidates]
+        assert scores == sorted(scores, reverse=True)
+        if one.before.user and one.before.user.user_id in lists.folds[0].user_ids:
+            bare = alone.retrieve(one.before, len(scores), excluded=one.excluded).candidates
+            reordered += [each.item for each in bare] != [each.item for each in one.candidates]
+    assert reordered
 
 
 def test_several_processes_retrain_one_workspace(tmp_path: Path, tiny_base: Path) -> None:
@@ -567,6 +583,32 @@ def test_what_the_gate_asks_about_has_chosen_nothing(courses: Recommender, monke
     assert not any(release.may_know(sequence) for sequence in withheld)
 
 
+@pytest.mark.parametrize("gate_users", [4, 1_000])
+def test_what_a_training_begins_with_has_not_learnt_what_validates_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate_users: int
+) -> None:
+    """Whose newest event the gate asks about, of them the live encoder held that out, and learnt the one before."""
+    wanted: dict[str, Any] = {**settings(Path("none")), "ranking": {"enabled": False}}
+    wanted["learning"] |= {"gate_users": gate_users}
+    real, made = fitting.fit_encoder, []
+
+    def encoder(*given: object, **named: Any) -> EncoderFit:
+        made.append((real(*given, **named), named["learnt"]))  # type: ignore[arg-type]
+        return made[-1][0]
+
+    with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
+        fill(rec)
+        rec.fit()
+        monkeypatch.setattr(fitting, "fit_encoder", encoder)
+        retrain(rec, progress=False)
+    ((fitted, learnt),) = made
+    held = set(fitted.held_out)
+    assert held
+    assert learnt
+    assert fitted.began_anew == (gate_users > USERS)
+    assert fitted.began_anew or not held & learnt
+
+
 def test_a_gate_that_fails_loses_no_training(courses: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(*_: object, **__: object) -> Verdict:
         raise KeyboardInterrupt
@@ -652,6 +694,52 @@ def test_a_given_encoder_is_refused_where_answers_are_withheld(courses: Recommen
     assert encoder is not None
     with pytest.raises(ConfigError, match="may know the held-out answers"):
         retrain(courses, encoder=encoder, progress=False)
+
+
+def test_a_given_encoder_that_does_not_know_an_item_is_refused(courses: Recommender) -> None:
+    courses.fit()
+    encoder = courses._serving.previous_encoder()
+    assert encoder is not None
+    courses.add_items([Item("new", "Kiosk")])
+    courses.add_events([Event("u1", "new")])
+    with pytest.raises(ConfigError, match="not trained on item 'new'"):
+        courses.make_release("fit", lambda _: None, encoder=encoder)
+
+
+def test_other_settings_of_learning_are_something_new_though_no_adapter_was_kept(courses: Recommender) -> None:
+    wanted = {**settings(Path("none")), "ranking": {"enabled": False}}
+    with Recommender.open(courses.workspace.root, wanted, encoder=WordEncoder()) as rec:
+        assert "learning" not in rec.fit().manifest["settings"]
+        run = retrain(rec, progress=False)
+        assert run is not None
+        assert run.release.manifest["settings"]["learning"]["rank"] == 2
+        with pytest.raises(NothingNewError):
+            retrain(rec, progress=False)
+    wanted["learning"] = {**wanted["learning"], "rank": 4}  # type: ignore[dict-item]
+    with Recommender.open(courses.workspace.root, wanted, encoder=WordEncoder()) as rec:
+        assert retrain(rec, progress=False) is not None
+
+
+def test_the_script_for_timers_says_what_came_of_it_and_checks_first_that_it_can(
+    courses: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("llmrec.parts.TextEncoder.load", lambda *_, **__: WordEncoder())
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    import retrain as script
+
+    def ran(*given: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["retrain.py", "-w", str(courses.workspace.root), *given])
+        return int(script.main())
+
+    assert ran("--json", str(tmp_path)) == 2
+    assert "is a directory" in capsys.readouterr().err
+    assert not courses.releases.list()
+    retrain(courses, progress=False)
+    out = tmp_path / "new" / "out.json"
+    assert ran("--json", str(out)) == 0
+    assert json.loads(out.read_text())["release"] is None
+    assert ran("--task", "answer") == 2
+    assert "thumbs on reasons are too few" in capsys.readouterr().err
 
 
 def test_what_went_live_meanwhile_stays_live_where_there_was_nothing_to_compare_with(
@@ -740,7 +828,8 @@ def test_an_evolving_adapter_begins_with_the_live_one(
     monkeypatch.setattr(LoraLearner, "begin_with", watched)
     monkeypatch.setattr("llmrec.learning.ranker.train_adapter", trained)
     wanted = settings(tiny_base)
-    wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0, "validations": 2}
+    # The gate asks few: were it most of those who validate, the training would begin anew.
+    wanted["learning"] |= {"start": "champion", "pull": 1.0, "least_events": 0, "validations": 2, "gate_users": 4}
     with Recommender.create(tmp_path / "courses", wanted, encoder=WordEncoder()) as rec:
         fill(rec)
         first = release_of(rec)

@@ -294,10 +294,11 @@ def test_it_goes_on_from_an_adapter_and_keeps_it_where_nothing_is_better(tiny: T
     assert state.best_step == 0
     assert said(second, lessons().validation) == pytest.approx(spoken, abs=2e-3)
     second.close()
-    other = tiny.learner(replace(SHAPE, rank=2))
-    with pytest.raises(ModelError, match="another shape"):
-        other.begin_with(tmp_path)
-    other.close()
+    for shape in (replace(SHAPE, rank=2), replace(SHAPE, alpha=16.0)):
+        other = tiny.learner(shape)
+        with pytest.raises(ModelError, match="another shape"):
+            other.begin_with(tmp_path)
+        other.close()
 
 
 def test_two_processes_learn_what_one_learns(tiny: TransformersLM, tiny_base: Path, tmp_path: Path) -> None:

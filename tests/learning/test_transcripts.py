@@ -200,6 +200,16 @@ def test_quotas_keep_the_newest_and_let_nobody_fill_the_set(shop: Recommender) -
     assert len(chosen) == len(set(chosen))
 
 
+def test_a_choice_that_is_hidden_or_learnt_before_was_not_passed_over(shop: Recommender) -> None:
+    to = shown(shop)
+    first, second = answer(shop, to, 1), answer(shop, to, 3)
+    events = {str(event.item_id): event.sequence for event in shop.store.events("ann") if event.recommendation_id}
+    for given, left in (({"hidden": frozenset({events[second]})}, first), ({"since": events[first]}, second)):
+        (request,) = lists_of(shop, **given)
+        assert ids(request)[request.taken or 0] == left
+        assert not {first, second} - {left} & set(ids(request))
+
+
 def test_what_is_hidden_is_in_no_history_either(shop: Recommender) -> None:
     withheld = shop.feedback(Event("ann", "pan", "view"))
     chosen = answer(shop, shown(shop), 1)

@@ -63,6 +63,22 @@ def test_a_release_that_was_cut_off_is_not_listed(releases: ReleaseStore, monkey
     assert releases.create({}, {}).version == "rank/0001"
 
 
+def test_a_release_is_not_listed_before_it_has_its_name(
+    releases: ReleaseStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[list[Release]] = []
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        listed.append(releases.list())
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    releases.create({"fusion.json": {}}, {})
+    assert listed == [[]]
+    assert len(releases.list()) == 1
+
+
 def test_a_manifest_names_every_part_by_its_hash(releases: ReleaseStore) -> None:
     made = releases.create({"a.json": 1, "b.json": 2}, {})
     files = json.loads((made.directory / "manifest.json").read_text())["files"]

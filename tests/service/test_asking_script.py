@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from llmrec.config import RankingSettings
 from llmrec.evaluation import EvaluationData
 from llmrec.models import TransformersLM, resolve
 from llmrec.records import Candidate, Event, History, Item, User
@@ -38,7 +39,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def asker(script: ModuleType, tiny_base: Path):  # type: ignore[no-untyped-def]
     model = TransformersLM.load(resolve(str(tiny_base), "language-model"), device="cpu", dtype="float32")
-    return script.Asker(model, ITEMS, 150)
+    return script.Asker(model, ITEMS, RankingSettings(history_tokens=150))
 
 
 def chance(asker, prompt: list[int], written: list[int]) -> float:  # type: ignore[no-untyped-def]
