@@ -35,6 +35,8 @@ __all__ = ["TransformersLM"]
 
 _log = logging.getLogger(__name__)
 
+_SHORTEST_TEXT = 2
+
 
 class TransformersLM:
     """A causal language model of transformers; safe to share between threads, which then take turns.
@@ -143,7 +145,7 @@ class TransformersLM:
         compile_blocks(self.model)
         try:
             with self._forward():
-                self._reader.read_each([tuple(range(8))])
+                self._reader.read_each([PromptTree(tuple(range(8)))])
         except Exception as error:  # inductor's own, of many kinds
             raise ModelError(
                 f"{self.name} cannot be compiled: {next(iter(str(error).splitlines()), '')}",
@@ -223,6 +225,8 @@ class TransformersLM:
 
     def score_trees(self, trees: Sequence[PromptTree], *, adapter: str | None = None) -> NDArray[np.float32]:
         """logit(Yes) - logit(No) after every prompt, float32 [leaves], in the order of the leaves.
+
+        Of a leaf that is a text, the mean log chance of its tokens but the first, each behind all that is before it.
 
         The start token, where the tokenizer has one, is put before every prompt; in a chat, what the template writes
         around it. The order of the trees and of what continues them, and doubles among them, change nothing in the
@@ -311,11 +315,16 @@ class TransformersLM:
             return self._reader.read_tree(trees, weights)
         if method == "dense":
             return self._reader.read_dense(trees)
-        return self._reader.read_each([prompt for tree in trees for prompt in tree.prompts()])
+        return self._reader.read_each(trees)
 
     def _check_leaves(self, trees: Sequence[PromptTree]) -> None:
-        if not all(_every_leaf_has_ids(tree) for tree in trees):
+        leaves = [leaf for tree in trees for leaf in tree.ends()]
+        if not all(leaf.ids for leaf in leaves):
             raise ScoringError("a suffix has no tokens", hint="end every suffix with the words before the answer")
+        if any(leaf.written and len(leaf.ids) < _SHORTEST_TEXT for leaf in leaves):
+            raise ScoringError(
+                "a text has one token", hint="begin it with one that is not asked about, as a line break"
+            )
 
     def _check_lengths(self, trees: Sequence[PromptTree]) -> None:
         self._check_length(max(tree.longest for tree in trees))
@@ -337,7 +346,3 @@ class TransformersLM:
         except (RuntimeError, IndexError, MemoryError) as error:  # on the CPU an id beyond the vocabulary is the second
             self._states.clear()  # where memory is short, this is what can be spared
             raise scoring_error(f"{self.name} on {self.model.device}", error) from error
-
-
-def _every_leaf_has_ids(tree: PromptTree) -> bool:
-    return all(map(_every_leaf_has_ids, tree.children)) if tree.children else bool(tree.ids)

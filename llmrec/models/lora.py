@@ -119,7 +119,7 @@ class LoraLearner(nn.Module):
     def forward_separately(self, trees: Sequence[PromptTree]) -> Tensor:
         """What `forward` gives, from one whole prompt per leaf: the reference."""
         with self._computing():
-            return self.reader.read_each([ids for tree in trees for ids in tree.framed(*self._frame).prompts()])
+            return self.reader.read_each([tree.framed(*self._frame) for tree in trees])
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:

@@ -107,7 +107,7 @@ def _trial(
         found.append(read([deep])[: len(suffixes)])
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
         return f"it does not take a packed prompt: {error}"
-    separate = reader.read_each([(*prefix, *suffix) for suffix in suffixes])
+    separate = reader.read_each([PromptTree((*prefix, *suffix)) for suffix in suffixes])
     gap = max(float((scores - separate).abs().max()) for scores in found)
     # A gap that is not a number is no agreement either.
     return "" if gap <= tolerance else f"packed and separate scores differ by {gap:.2g} in a trial"

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llmrec.models.attention import KeysValues, TreePass
 from llmrec.models.readout import Readout
 from llmrec.models.states import PrefixStates, Read
-from llmrec.models.tree import Ids, Layout, PromptTree, grouped, lay_out, pad, parts
+from llmrec.models.tree import Ids, Integers, Layout, PromptTree, grouped, lay_out, pad, parts
 
 __all__ = ["AnswerReader"]
 
@@ -73,7 +75,7 @@ class AnswerReader:
             ]
             layout = lay_out([PromptTree((), some) for _, some in by_root], [len(trees[one].ids) for one, _ in by_root])
             hidden, _ = self._forward(layout, [before[place] for place, _ in by_root])
-            odds.append(self.readout.odds(hidden[torch.as_tensor(layout.leaves[:, 1], device=hidden.device)]))
+            odds.append(self._at_leaves(hidden, layout))
         return torch.cat(odds)
 
     def read_dense(self, trees: Sequence[PromptTree]) -> Tensor:
@@ -81,11 +83,13 @@ class AnswerReader:
         cut = chain.from_iterable(parts(tree, self.batch_tokens) for tree in trees)
         return torch.cat([self._masked(group) for group in grouped(cut, self.batch_tokens, lambda one: one.tokens)])
 
-    def read_each(self, prompts: Sequence[Ids]) -> Tensor:
-        """Every prompt's answer, float32 [n], each prompt in a row of its own."""
+    def read_each(self, trees: Sequence[PromptTree]) -> Tensor:
+        """Every prompt's answer, float32 [leaves], each prompt in a row of its own."""
+        prompts = [ids for tree in trees for ids in tree.prompts()]
+        ends = [leaf for tree in trees for leaf in tree.ends()]
         rows = max(1, self.batch_tokens // max(map(len, prompts)))
-        batches = [prompts[first : first + rows] for first in range(0, len(prompts), rows)]
-        return torch.cat([self._padded(batch) for batch in batches])
+        batches = [slice(first, first + rows) for first in range(0, len(prompts), rows)]
+        return torch.cat([self._padded(prompts[batch], ends[batch]) for batch in batches])
 
     def _read_prefixes(self, prefixes: Sequence[Ids], weights: str | None) -> list[list[KeysValues] | None]:
         """Keys and values of prefixes, by layer; None for an empty one."""
@@ -141,13 +145,41 @@ class AnswerReader:
             attention_mask=mask[None, None],
             use_cache=False,
         ).last_hidden_state
-        return self.readout.odds(hidden[0, torch.as_tensor(layout.leaves[:, 1], device=device)])
+        return self._at_leaves(hidden[0], layout)
 
-    def _padded(self, prompts: Sequence[Ids]) -> Tensor:
-        ids, mask = (torch.as_tensor(rows, device=self.model.device) for rows in pad(prompts))
-        hidden = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        last = mask.sum(dim=1) - 1
-        return self.readout.odds(hidden[torch.arange(len(prompts), device=last.device), last])
+    def _padded(self, prompts: Sequence[Ids], ends: Sequence[PromptTree]) -> Tensor:
+        ids, mask = pad(prompts)
+        hidden = self.model.base_model(
+            input_ids=torch.as_tensor(ids, device=self.model.device),
+            attention_mask=torch.as_tensor(mask, device=self.model.device),
+            use_cache=False,
+        ).last_hidden_state
+        # The rows one after the other, as if they were one sequence.
+        last = np.arange(len(prompts)) * ids.shape[1] + mask.sum(axis=1) - 1
+        leaves = np.stack([last + 1 - [len(end.ids) for end in ends], last], axis=1)
+        return self._at(hidden.flatten(0, 1), ids.reshape(-1), leaves, np.array([end.written for end in ends]))
+
+    def _at_leaves(self, hidden: Tensor, layout: Layout) -> Tensor:
+        return self._at(hidden, layout.ids, layout.leaves, layout.written)
+
+    def _at(self, hidden: Tensor, ids: Integers, leaves: Integers, written: NDArray[np.bool_]) -> Tensor:
+        """What is read at leaves of hidden rows, float32 [leaves]: answers, and the mean log chance of a text's tokens.
+
+        A text's first token, of which nothing that stands in the leaf says how likely it is, is not counted.
+        """
+        if not written.any():
+            return self.readout.odds(hidden[torch.as_tensor(leaves[:, 1], device=hidden.device)])
+        if not written.all():
+            found = hidden.new_empty(len(leaves), dtype=torch.float32)
+            for some in (written, ~written):
+                found[torch.as_tensor(some, device=hidden.device)] = self._at(hidden, ids, leaves[some], written[some])
+            return found
+        lengths = leaves[:, 1] - leaves[:, 0]
+        rows = np.concatenate([np.arange(first, last) for first, last in leaves])
+        told = self.readout.likelihoods(
+            hidden[torch.as_tensor(rows, device=hidden.device)], torch.as_tensor(ids[rows + 1], device=hidden.device)
+        )
+        return torch.stack([part.mean() for part in torch.split(told, lengths.tolist())])
 
 
 def _begun(longer: Iterable[Ids], ids: Ids) -> Ids | None:

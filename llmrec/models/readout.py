@@ -1,4 +1,4 @@
-"""Reading the answer: only the label rows of the head, in float32."""
+"""Reading the answer, only the label rows of the head; or how likely a text is. Both in float32."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from llmrec.errors import ModelError
 
 __all__ = ["Readout"]
 
+_ROWS = 256
+"""Rows whose logits over the whole vocabulary are in memory at once."""
+
 
 class Readout:
-    """The head of a causal language model, reduced to its two labels.
+    """The head of a causal language model: its two labels, or its whole vocabulary.
 
-    The whole head would multiply every row with the whole vocabulary, and in bfloat16 its logits (about 14) would
-    have steps of 1/16: more than many candidates differ by.
+    For an answer the whole head would multiply every row with the whole vocabulary, and in bfloat16 its logits (about
+    14) would have steps of 1/16: more than many candidates differ by.
 
     Raises:
         ModelError: The head is not a linear layer.
@@ -37,10 +40,22 @@ class Readout:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """The two label logits of hidden rows [n, width], float32 [n, 2]."""
+        bias = self._head.bias
+        return self._bent(hidden, self._head.weight[self._labels], None if bias is None else bias[self._labels])
+
+    def likelihoods(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """The log chance that each id [n] comes after its hidden row [n, width], float32 [n]."""
+        parts = zip(torch.split(hidden, _ROWS), torch.split(ids, _ROWS), strict=True)
+        return torch.cat([self._chances(rows).gather(1, some[:, None])[:, 0] for rows, some in parts])
+
+    def _chances(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self._bent(hidden, self._head.weight, self._head.bias).log_softmax(dim=-1)
+
+    def _bent(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):  # it would round the logits again
-            logits = hidden.float() @ self._head.weight[self._labels].float().T
-        if self._head.bias is not None:
-            logits = logits + self._head.bias[self._labels].float()
+            logits = hidden.float() @ weight.float().T
+        if bias is not None:
+            logits = logits + bias.float()
         logits = logits * self._scale
         return logits if self._cap is None else self._cap * torch.tanh(logits / self._cap)
 

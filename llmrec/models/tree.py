@@ -7,7 +7,7 @@
 The nodes are laid out depth first in one sequence. Each token attends to the nodes above its own and to what stands
 before it in its own node, never to another branch, and its position is that in its own prompt. So every prompt is read
 exactly as if it stood alone, and what prompts share is read once. InvariRank (SIGIR 2026) uses the same mask for a
-prefix and its candidates.
+prefix and its candidates. A leaf may be a text instead: then it is asked how likely it is itself.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class PromptTree:
     Args:
         ids: Token ids.
         children: The trees that continue them.
+        written: Of a leaf, whether it is a text: not an answer behind its ids is read, but how likely they are.
     """
 
     ids: Ids
     children: tuple[PromptTree, ...] = ()
+    written: bool = False
 
     @property
     def tokens(self) -> int:
@@ -54,9 +56,10 @@ class PromptTree:
         return len(self.ids) + max((child.longest for child in self.children), default=0)
 
     def framed(self, start: Ids, end: Ids) -> PromptTree:
-        """The same with ids before and behind every prompt."""
+        """The same with ids before every prompt, and behind those that are answered."""
         children = tuple(child.framed((), end) for child in self.children)
-        return PromptTree((*start, *self.ids, *(() if children else end)), children)
+        behind = () if children or self.written else end
+        return PromptTree((*start, *self.ids, *behind), children, self.written)
 
     def prompts(self, before: Ids = ()) -> Iterator[Ids]:
         """Its prompts, as whole sequences."""
@@ -66,10 +69,17 @@ class PromptTree:
         for child in self.children:
             yield from child.prompts(so_far)
 
+    def ends(self) -> Iterator[PromptTree]:
+        """Its leaves, in the order of the prompts."""
+        if not self.children:
+            yield self
+        for child in self.children:
+            yield from child.ends()
 
-def flat(prefix: Iterable[int], suffixes: Iterable[Iterable[int]]) -> PromptTree:
-    """One prefix and what continues it."""
-    return PromptTree(tuple(prefix), tuple(PromptTree(tuple(suffix)) for suffix in suffixes))
+
+def flat(prefix: Iterable[int], suffixes: Iterable[Iterable[int]], *, written: bool = False) -> PromptTree:
+    """One prefix and what continues it: questions, or texts."""
+    return PromptTree(tuple(prefix), tuple(PromptTree(tuple(suffix), (), written) for suffix in suffixes))
 
 
 def canonical(trees: Sequence[PromptTree]) -> tuple[list[PromptTree], Integers]:
@@ -134,6 +144,7 @@ class Layout:
         ends: For each token, the row behind everything that may attend to it, [T].
         inner: Nodes with something below them: first row, row behind the node, row behind all below it.
         leaves: First and last row of each leaf, [leaves, 2].
+        written: Which leaves are texts, bool [leaves].
         roots: First row of each tree, and the row behind it.
     """
 
@@ -142,6 +153,7 @@ class Layout:
     ends: Integers
     inner: tuple[tuple[int, int, int], ...]
     leaves: Integers
+    written: NDArray[np.bool_]
     roots: tuple[tuple[int, int], ...]
 
     @property
@@ -163,12 +175,15 @@ def lay_out(trees: Sequence[PromptTree], starts: Sequence[int] | None = None) ->
     positions: list[int] = []
     nodes: list[tuple[int, int, int]] = []  # first row, row behind the node, row behind all below it
     roots: list[tuple[int, int]] = []
+    written: list[bool] = []
 
     def put(node: PromptTree, position: int) -> None:
         first, behind, place = len(ids), len(ids) + len(node.ids), len(nodes)
         nodes.append((first, behind, behind))
         ids.extend(node.ids)
         positions.extend(range(position, position + len(node.ids)))
+        if not node.children:
+            written.append(node.written)
         for child in node.children:
             put(child, position + len(node.ids))
         nodes[place] = (first, behind, len(ids))
@@ -184,6 +199,7 @@ def lay_out(trees: Sequence[PromptTree], starts: Sequence[int] | None = None) ->
         ends=np.repeat(spans[:, 2], spans[:, 1] - spans[:, 0]),
         inner=tuple(node for node in nodes if node[0] < node[1] < node[2]),
         leaves=np.array([(first, behind - 1) for first, behind, end in nodes if behind == end], dtype=np.int64),
+        written=np.array(written, dtype=np.bool_),
         roots=tuple(roots),
     )
 
