@@ -134,6 +134,8 @@ class RankingSettings(_Section):
 
     enabled: bool = True
     """false: the retriever's order is the answer."""
+    ask: Literal["choice", "title"] = "choice"
+    """choice: would they take it, Yes or No; title: how much likelier the history makes an item's title."""
     history_tokens: Positive = 384
     """Longest shared part of the prompt; older events are left out first."""
     text_tokens: Annotated[int, Field(ge=4)] = 32
@@ -200,6 +202,8 @@ class LearningSettings(_Section):
     """How long the encoder is trained that proposes these lists and never answers; 0: as long as the one that does."""
     others: Positive = 7
     """Items on such a list beside the one that was taken."""
+    title_tokens: Positive = 500_000
+    """Where the model is asked for titles: it learns to write histories of about so many tokens in an epoch."""
     most_lists: Positive = 20_000
     """Of more lists the users' newest are learnt from."""
     least_events: Annotated[int, Field(ge=0)] = 1

@@ -110,7 +110,8 @@ class Parts:
     def prompt(self) -> str:
         """What identifies how the language model is asked: the template's words, and what of an item it is told."""
         ranking = self._settings.ranking
-        told = f"{self.prompts.fingerprint('rank')}:{ranking.attributes}:{ranking.text_tokens}"
+        words = self.prompts.fingerprint("rank" if ranking.ask == "choice" else ranking.ask)
+        told = f"{words}:{ranking.attributes}:{ranking.text_tokens}"
         told += f":evidence{ranking.evidence}" if ranking.evidence else ""
         return told + (":chat" if self._settings.models.chat_template else "")
 
@@ -189,6 +190,7 @@ class Parts:
                     history_tokens=ranking.history_tokens,
                     text_tokens=ranking.text_tokens,
                     attributes=ranking.attributes,
+                    ask=ranking.ask,
                 )
             return self._ranker
 

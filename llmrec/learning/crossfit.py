@@ -27,7 +27,7 @@ from llmrec.ranking import HeldOutRequest, judge
 from llmrec.records import Event, History, User
 from llmrec.retrieval import Retriever
 
-__all__ = ["CrossFit", "Fold", "cross_fit", "newest_first"]
+__all__ = ["CrossFit", "Fold", "cross_fit", "held_users", "is_known", "newest_first", "without_newest"]
 
 
 _FOLDS = 2
@@ -108,10 +108,7 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
         MissingExtraError: Free text is wanted, and what scrubs it is not installed.
     """
     scrub = scrub_by(fit.settings.learning)  # before anything long begins
-    held = {one.before.user.user_id for one in served.requests if one.before.user}
-    if served.trained is not None:
-        held |= set(served.trained.held_out)
-    known = list(_known(fit, snapshot, held, lists_per_user))
+    known = list(_known(fit, snapshot, held_users(served), lists_per_user))
     folds: list[Fold] = []
     requests: list[HeldOutRequest] = []
     for number, users in enumerate(_folds(known, _enough(served, most), fit.settings.fit.seed)):
@@ -132,11 +129,17 @@ def cross_fit(fit: Fit, served: FittedRetriever, snapshot: int, lists_per_user: 
     return CrossFit(hits, len(requests), tuple(folds))
 
 
+def held_users(served: FittedRetriever) -> frozenset[str]:
+    """Users whose newest event is for validation."""
+    asked = {one.before.user.user_id for one in served.requests if one.before.user}
+    return frozenset(asked.union(served.trained.held_out if served.trained is not None else ()))
+
+
 def _known(fit: Fit, snapshot: int, held: Collection[str], lists_per_user: int) -> Iterator[_Known]:
-    events = (one for one in fit.store.events_to_learn_from() if _is_known(fit, one, snapshot))
+    events = (one for one in fit.store.events_to_learn_from() if is_known(fit, one, snapshot))
     for user_id, of_user in groupby(events, key=attrgetter("user_id")):
         known = list(of_user)
-        usable = _without_newest(known) if user_id in held else known
+        usable = without_newest(known) if user_id in held else known
         first = _first_held(usable, lists_per_user)
         ends = [end for end in range(first + 1, len(usable) + 1) if fit.foretells(usable[:end])]
         yield _Known(known, first, len(usable), ends)
@@ -197,13 +200,14 @@ def crossfit_checkpoint(fit: Fit, fold: int) -> Path:
     return fit.checkpoint.with_name(f"crossfit-{fold}-{fit.checkpoint.name}")
 
 
-def _is_known(fit: Fit, event: Event, snapshot: int) -> bool:
+def is_known(fit: Fit, event: Event, snapshot: int) -> bool:
+    """Whether an event is behaviour that a training may learn from."""
     in_catalogue = event.item_id is None or event.item_id in fit.catalogue.items
     known = (event.sequence or 0) <= snapshot and event.sequence not in fit.hidden
     return event.is_behaviour and in_catalogue and known
 
 
-def _without_newest(events: Sequence[Event]) -> list[Event]:
+def without_newest(events: Sequence[Event]) -> list[Event]:
     """Without the newest thing taken, and what came after it."""
     taken = _places(events)
     return list(events[: taken[-1]]) if taken else list(events)

@@ -8,9 +8,10 @@ that the short list's loss estimates the whole list's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,11 @@ from scipy.optimize import brentq
 from scipy.special import log_softmax
 
 from llmrec.models import PromptTree
+from llmrec.models.tree import grouped
 from llmrec.ranking import HeldOutRequest, Ranker
 from llmrec.records import Event, History, Item
 
-__all__ = ["Example", "draw", "examples_of", "whole_example"]
+__all__ = ["Example", "draw", "examples_of", "text_examples", "whole_example"]
 
 Floats = NDArray[np.float64]
 
@@ -29,16 +31,21 @@ _UNIFORM = 0.5
 """Share of the draws that go to every item alike, so that none stands for very many."""
 
 
+Kind = Literal["choice", "likelier", "text"]
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Lists of one user in one tree.
+    """Lists of one user in one tree, or histories of several.
 
     Args:
         tree: The prompts, unframed; its leaves are the lists' items, one list after the other, what was taken first.
-        offsets: Added to the model's log-odds, float64 [leaves].
+        offsets: Added to what the model says of the items, float64 [items].
         lengths: How many items each list has.
         trimmed: Of how many lists the history did not fit whole.
         capped: How many pieces of foreign text were shortened.
+        kind: choice: leaves are questions. likelier: leaves are texts behind the history, and then the same ones behind
+            none, whose log chances are taken off. text: leaves are histories, to be made likelier; there is no list.
     """
 
     tree: PromptTree
@@ -46,6 +53,7 @@ class Example:
     lengths: tuple[int, ...]
     trimmed: int = 0
     capped: int = 0
+    kind: Kind = "choice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,43 @@ def whole_example(request: HeldOutRequest, ranker: Ranker, items: Mapping[str, I
     """The whole list of one request, what was taken first."""
     scores, taken = _scores(request), _taken(request)
     places = np.concatenate([[taken], np.delete(np.arange(len(scores)), taken)])
+    if ranker.ask == "title":
+        return _likelier(request, places, ranker, items)
     (example,) = _packed([_List(request, places, scores[places])], ranker, items, longest=0)
     return example
+
+
+def _likelier(request: HeldOutRequest, places: NDArray[np.int64], ranker: Ranker, items: Mapping[str, Item]) -> Example:
+    shared = ranker.shared(request.before, items)
+    lines = [ranker.candidate(request.candidates[place]) for place in places.tolist()]
+    leaves = tuple(PromptTree(ids, (), written=True) for ids, _ in lines)
+    tree = PromptTree((), (PromptTree(tuple(shared.ids), leaves), PromptTree(tuple(ranker.beginning), leaves)))
+    trimmed = len(shared.lines) < request.before.known
+    capped = shared.capped + sum(capped for _, capped in lines)
+    return Example(tree, _scores(request)[places], (len(places),), trimmed, capped, "likelier")
+
+
+def text_examples(
+    histories: Iterable[History], ranker: Ranker, items: Mapping[str, Item], longest: int
+) -> Iterator[Example]:
+    """Histories as texts to be made likelier, several in a tree of at most `longest` tokens where they are so short.
+
+    Args:
+        histories: What users did, oldest first.
+        ranker: Writes them, as when it serves; what does not fit into its prompt is left out, oldest first.
+        items: At least the items that histories are about.
+        longest: A tree's most tokens.
+    """
+    texts = (ranker.shared(history, items) for history in histories)
+    told = (
+        (shared, tuple(index for line in shared.lines for index in line)) for shared in texts if len(shared.lines) > 1
+    )
+    for head, of_head in groupby(told, key=lambda one: one[0].head):
+        for group in grouped(of_head, longest - len(head), lambda one: len(one[1])):
+            leaves = tuple(PromptTree(text, (), written=True) for _, text in group)
+            capped = sum(shared.capped for shared, _ in group)
+            lengths = (1,) * len(leaves)
+            yield Example(PromptTree(head, leaves), np.zeros(len(leaves)), lengths, 0, capped, "text")
 
 
 def _scores(request: HeldOutRequest) -> Floats:

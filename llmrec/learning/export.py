@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llmrec.errors import ModelError
+from llmrec.errors import ConfigError, ModelError
 from llmrec.files import replace_file, writing
 from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.thumbs import rated_answers
@@ -57,6 +57,7 @@ def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
         StoreError: The files cannot be written.
         NotFittedError: There is no release yet.
         ModelError: The language model is switched off.
+        ConfigError: It is asked for titles.
         MissingExtraError: Free text is wanted, and Presidio is not installed.
     """
     snapshot, items = rec.store.last_sequence(), rec.catalogue().items
@@ -67,6 +68,11 @@ def export_lists(rec: Recommender, path: Path, *, since: int = 0) -> Export:
     ranker = rec.answering()[1].ranker
     if ranker is None:
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
+    if ranker.ask == "title":
+        raise ConfigError(
+            "asked for titles, the model is put no question whose answers could be exported",
+            hint="set ranking.ask to choice, and fit",
+        )
     rows = [row for request in kept for row in _rows(request, ranker, items)]
     card = {
         "lists": len(kept),

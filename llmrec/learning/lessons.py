@@ -93,18 +93,19 @@ def _plain(example: Example) -> dict[str, Any]:
         "lengths": example.lengths,
         "trimmed": example.trimmed,
         "capped": example.capped,
+        "kind": example.kind,
     }
 
 
 def _plain_tree(tree: PromptTree) -> list[Any]:
-    return [tree.ids, [_plain_tree(child) for child in tree.children]]
+    return [tree.ids, [_plain_tree(child) for child in tree.children], tree.written]
 
 
 def _example(form: dict[str, Any]) -> Example:
     offsets, lengths = np.array(form["offsets"], dtype=np.float64), tuple(form["lengths"])
-    return Example(_tree(form["tree"]), offsets, lengths, form["trimmed"], form["capped"])
+    return Example(_tree(form["tree"]), offsets, lengths, form["trimmed"], form["capped"], form["kind"])
 
 
 def _tree(form: list[Any]) -> PromptTree:
-    ids, children = form
-    return PromptTree(tuple(ids), tuple(map(_tree, children)))
+    ids, children, written = form
+    return PromptTree(tuple(ids), tuple(map(_tree, children)), written)

@@ -6,8 +6,8 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from llmrec.errors import DataError, ModelError
 from llmrec.fitting import Fit, FittedRetriever, TrainedRanker
 from llmrec.learning.crossfit import cross_fit, newest_first
 from llmrec.learning.examples import Example, examples_of, whole_example
+from llmrec.learning.histories import history_examples
 from llmrec.learning.lessons import Lessons, await_shared, share
 from llmrec.learning.scrubbing import scrub_by
 from llmrec.learning.training import AdapterOptions, AdapterTraining, odds_of, require_board, train_adapter
@@ -44,8 +45,25 @@ _FEWEST = 8
 """Lists without which there is nothing to train on or to validate with."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """What is learnt from.
+
+    Args:
+        epoch: The examples of an epoch, counted from 0.
+        count: How many lists, or histories, there are in one.
+        about: What the manifest tells of where they are from.
+    """
+
+    epoch: Callable[[int], list[Example]]
+    count: int
+    about: Mapping[str, object]
+
+
 def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Release | None = None) -> TrainedRanker:
-    """Train an adapter on cross-fitted lists; its validation is on the requests of the retriever that will be served.
+    """Train an adapter on cross-fitted lists, or on histories where it is asked for titles.
+
+    Its validation is on the requests of the retriever that will be served.
 
     Args:
         fit: The fit that the release is of.
@@ -60,25 +78,21 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
     if fit.ranker is None:
         raise ModelError("the language model is switched off", hint="set ranking.enabled to true")
     wanted, directory = fit.settings.learning, fit.checkpoint.with_name("adapter")
-    lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
-    shown = _from_transcripts(fit, snapshot, fitted)
-    if fit.settings.ranking.evidence:
-        shown = [one for one in map(lists.told, shown) if one is not None]
-    taught = (*_newest(lists.requests, wanted.most_lists), *shown)
+    teach = _histories if fit.ranker.ask == "title" else _lists
+    taught = teach(fit, fit.ranker, fitted, snapshot)
     hits = [request for request in fitted.requests if request.taken is not None]
     # In log-odds, whatever the unit of the retriever's score.
     validation = [request.weighed(fitted.prior_weight) for request in hits[: wanted.validation_lists]]
-    if min(len(taught), len(validation)) < _FEWEST:
+    if min(taught.count, len(validation)) < _FEWEST:
         raise DataError(
-            f"{len(taught)} lists to learn from and {len(validation)} to validate with are too few",
+            f"{taught.count} lists to learn from and {len(validation)} to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
     goes_on = _lay_out(start, directory.with_name(_START))
-    training = _trained(fit, fit.ranker, taught, validation, directory)
+    training = _trained(fit, fit.ranker, taught.epoch, validation, directory)
     about = {
-        "taught": len(taught),
-        "from_shown": len(shown),
-        "asked": lists.asked,
+        "taught": taught.count,
+        **taught.about,
         "validation_lists": len(validation),
         **training.summary(),
     }
@@ -88,6 +102,30 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
     adapted = fit.ranker.asking(fit.ranker.model.adapted(_CHALLENGER, directory))
     parts = {f"adapter/{name}": (directory / name).read_bytes() for name in (CONFIG, WEIGHTS)}
     return TrainedRanker(adapted, parts, {"adapter": about}, wanted.validation_lists)
+
+
+def _lists(fit: Fit, ranker: Ranker, fitted: FittedRetriever, snapshot: int) -> _Taught:
+    """Lists of a retriever that has not seen their answers, and lists that were shown."""
+    wanted, items = fit.settings.learning, fit.catalogue.items
+    lists = cross_fit(fit, fitted, snapshot, wanted.lists_per_user, wanted.most_lists)
+    shown = _from_transcripts(fit, snapshot, fitted)
+    if fit.settings.ranking.evidence:
+        shown = [one for one in map(lists.told, shown) if one is not None]
+    taught = (*_newest(lists.requests, wanted.most_lists), *shown)
+
+    def epoch(number: int) -> list[Example]:
+        generator = np.random.default_rng([fit.settings.fit.seed, number])
+        make = partial(examples_of, others=wanted.others, longest=wanted.tree_tokens, generator=generator)
+        return list(make(taught, ranker, items))
+
+    return _Taught(epoch, len(taught), {"from_shown": len(shown), "asked": lists.asked})
+
+
+def _histories(fit: Fit, ranker: Ranker, fitted: FittedRetriever, snapshot: int) -> _Taught:
+    """What users did, as texts."""
+    examples = history_examples(fit, fitted, snapshot, ranker)
+    tokens = sum(one.tree.tokens for one in examples)
+    return _Taught(lambda _: examples, sum(len(one.lengths) for one in examples), {"title_tokens": tokens})
 
 
 def require_extras(wanted: LearningSettings) -> None:
@@ -170,17 +208,11 @@ def assist(settings: Settings, checkpoint: Path) -> None:
 def _trained(
     fit: Fit,
     ranker: Ranker,
-    taught: tuple[HeldOutRequest, ...],
+    epoch: Callable[[int], list[Example]],
     validation: list[HeldOutRequest],
     directory: Path,
 ) -> AdapterTraining:
     wanted, items = fit.settings.learning, fit.catalogue.items
-
-    def epoch(number: int) -> list[Example]:
-        generator = np.random.default_rng([fit.settings.fit.seed, number])
-        make = partial(examples_of, others=wanted.others, longest=wanted.tree_tokens, generator=generator)
-        return list(make(taught, ranker, items))
-
     lessons = Lessons(
         epoch,
         [whole_example(request, ranker, items) for request in validation],

@@ -1,5 +1,7 @@
 """LoRA training of the language model as a ranker: softmax over the retriever's own lists, its score a fixed offset.
 
+Or, where it is asked for titles, as a language model of histories.
+
 One optimizer step reads a few trees. The loss of a list is -log softmax(offset + weight * log-odds) of what was taken.
 Validation is on whole lists that neither the retriever nor the adapter has seen: how much likelier the softmax of the
 sum makes what was taken than the offsets alone do. The best adapter by it is kept. All of a run's state goes into one
@@ -106,16 +108,25 @@ class AdapterTraining:
 
 
 def list_losses(odds: Tensor, example: Example, weight: float = 1.0) -> Tensor:
-    """-log softmax(offset + weight * log-odds) of the first item of each list, [lists]."""
+    """-log softmax(offset + weight * log-odds) of the first item of each list, [lists]; of texts, nats a token."""
+    if example.kind == "text":
+        return -odds
     logits = weight * odds + torch.as_tensor(example.offsets, dtype=torch.float32, device=odds.device)
     return torch.stack([-torch.log_softmax(part, 0)[0] for part in torch.split(logits, list(example.lengths))])
 
 
+def _opinions(read: Tensor, example: Example) -> Tensor:
+    """What the model says of each item, [items], from what was read at the leaves."""
+    if example.kind != "likelier":
+        return read
+    behind, alone = read.chunk(2)
+    return behind - alone
+
+
 @torch.no_grad()
 def odds_of(learner: LoraLearner, example: Example) -> np.ndarray:
-    """The log-odds of an example's items as the adapter is now, float64 [leaves]."""
-    odds: Tensor = learner([example.tree])
-    return odds.cpu().double().numpy()
+    """What the model says of an example's items as the adapter is now, float64 [items]."""
+    return _opinions(learner([example.tree]), example).cpu().double().numpy()
 
 
 def list_divergences(before: Tensor, now: Tensor, example: Example, weight: float = 1.0) -> Tensor:
@@ -249,7 +260,7 @@ class _Run:
         for place, example in enumerate(own):
             with self._in_sync(last=place == len(own) - 1):
                 before = self._said_at_first(example)
-                odds = self.model([example.tree])
+                odds = _opinions(self.model([example.tree]), example)
                 losses = list_losses(odds, example, self.options.weight)
                 pulled = 0.0 if before is None else list_divergences(before, odds, example, self.options.weight).sum()
                 self.accelerator.backward((losses.sum() + self.options.pull * pulled) * scale)
@@ -282,7 +293,7 @@ class _Run:
         own = self.learner.adapter
         now = {name: weight.detach().clone() for name, weight in own.items()}
         _put(own, self.beginning)
-        said: Tensor = self.learner([example.tree])
+        said = _opinions(self.learner([example.tree]), example)
         _put(own, now)
         return said
 
@@ -302,7 +313,7 @@ class _Run:
         """By how much whole lists are likelier than by their offsets alone; each process asks about its share."""
         self.model.eval()
         own = self.lessons.validation[self.accelerator.process_index :: self.accelerator.num_processes]
-        losses = [list_losses(self.learner([one.tree]), one, self.options.weight) for one in own]
+        losses = [list_losses(_opinions(self.learner([one.tree]), one), one, self.options.weight) for one in own]
         sums = [float(sum(map(torch.sum, losses))), float(sum(map(len, losses)))]
         total = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
         summed = self.accelerator.reduce(total, reduction="sum")

@@ -47,19 +47,21 @@ _KINDS = ("view", "click", "like", "dislike", "hide", "rating", "purchase", "sea
 _EVENT = {"kind": _KINDS, "title": ("", "Rake"), "value": ("", "4"), "text": ("", "for dry leaves")}
 _SAID = ("", "bought Rake")
 _FLAG = (False, True)
+_SHARED = Block(
+    {
+        "user": ([], ["age: 31", "place: Oslo"]),
+        "context": ([], ["season: winter"]),
+        "history": (Slot(),),
+        "history_known": _FLAG,
+    },
+    (frozenset({"history"}),),
+)
+_TOLD = Block(_EVENT, (frozenset({"title", "text"}),))
 
 TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
     "rank": {
-        "shared": Block(
-            {
-                "user": ([], ["age: 31", "place: Oslo"]),
-                "context": ([], ["season: winter"]),
-                "history": (Slot(),),
-                "history_known": _FLAG,
-            },
-            (frozenset({"history"}),),
-        ),
-        "event": Block(_EVENT, (frozenset({"title", "text"}),)),
+        "shared": _SHARED,
+        "event": _TOLD,
         "candidate": Block(
             {
                 "title": ("Rake",),
@@ -71,6 +73,11 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
             },
             (frozenset({"title"}),),
         ),
+    },
+    "title": {
+        "shared": _SHARED,
+        "event": _TOLD,
+        "candidate": Block({"title": ("Rake",)}, (frozenset({"title"}),)),
     },
     "why": {
         "why": Block(

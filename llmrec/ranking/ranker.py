@@ -3,6 +3,10 @@
 The shared part (who, situation, history, question) is read once, each candidate continues it on its own. History is
 trimmed oldest first until the shared part fits; the question is never cut, and foreign text is capped piece by piece:
 a title, a description, an attribute with its name, a comment.
+
+Asked for a choice, the model says Yes or No of each candidate. Asked for titles, no question is put: the score is how
+much likelier the history makes the candidate's line than it is behind no history, a token (pointwise mutual
+information, Church and Hanks 1990), so that a title which is likely anyhow is no news.
 """
 
 from __future__ import annotations
@@ -12,17 +16,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.models import LanguageModel, Segment, flat
+from llmrec.models import LanguageModel, PromptTree, Segment, flat
 from llmrec.ranking.prompts import PromptLibrary, Slot
 from llmrec.records import AttributeValue, Behaviour, Candidate, Event, History, Item, in_words
 
-__all__ = ["Ranker", "SharedPrompt"]
+__all__ = ["Ask", "Ranker", "SharedPrompt"]
 
 Ids = tuple[int, ...]
+Ask = Literal["choice", "title"]
 
 _UNTOLD = Behaviour((), 0.0)
 _OFTEN = 0.02
@@ -33,6 +39,8 @@ _STEP = 5
 _MANY = 20
 """Of a long history, where so many events fit, the oldest are trimmed several at once: most of the times that an event
 is added nothing is trimmed, and all but its line was read before."""
+_PRIORS = 200_000
+"""Of so many lines it is kept how likely they are behind no history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ class Ranker:
         history_tokens: Longest shared part; where the fixed words alone are longer, no event is left.
         text_tokens: Longest piece of foreign text.
         attributes: At most so many of an item, a user and a situation are told.
+        ask: For what; see above.
     """
 
     def __init__(
@@ -80,10 +89,14 @@ class Ranker:
         history_tokens: int = 384,
         text_tokens: int = 32,
         attributes: int = 8,
+        ask: Ask = "choice",
     ) -> None:
         self.model = model
-        self.fingerprint = prompts.fingerprint("rank")
+        self.ask: Ask = ask
+        self._template = "rank" if ask == "choice" else ask
+        self.fingerprint = prompts.fingerprint(self._template)
         self._prompts = prompts
+        self._priors: dict[Ids, float] = {}
         self._history_tokens = history_tokens
         self._text_tokens = text_tokens
         self._attributes = attributes
@@ -98,7 +111,13 @@ class Ranker:
             history_tokens=self._history_tokens,
             text_tokens=self._text_tokens,
             attributes=self._attributes,
+            ask=self.ask,
         )
+
+    @property
+    def beginning(self) -> list[int]:
+        """The shared prompt of somebody of whom nothing is known."""
+        return self.shared(History(), {}).ids
 
     def shared(
         self, history: History, items: Mapping[str, Item], context: Mapping[str, AttributeValue] | None = None
@@ -108,7 +127,7 @@ class Ranker:
         situation, situation_cut = self._texts(context or {})
         known = bool(history.events)
         pieces = self._prompts.render(
-            "rank", "shared", user=user, context=situation, history=Slot(), history_known=known
+            self._template, "shared", user=user, context=situation, history=Slot(), history_known=known
         )
         gap = next(place for place, piece in enumerate(pieces) if isinstance(piece, Slot))
         head, capped_head = self._encode(pieces[:gap])
@@ -120,17 +139,23 @@ class Ranker:
         return SharedPrompt(head, lines, tail, events, capped, emptied)
 
     def score(self, shared: SharedPrompt, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], int]:
-        """The model's log-odds that each is taken next, float32 [candidates], and how many texts were capped.
+        """What the model thinks of each, float32 [candidates], and how many texts were capped.
+
+        Asked for a choice, the log-odds that it is taken next; asked for titles, nats a token.
 
         Raises:
             ScoringError: The model failed.
         """
         encoded = [self.candidate(one) for one in candidates]
-        scores = self.model.score(shared.ids, [ids for ids, _ in encoded])
+        suffixes = [ids for ids, _ in encoded]
+        if self.ask == "title":
+            scores = self._likelier([flat(shared.ids, suffixes, written=True)], suffixes)
+        else:
+            scores = self.model.score(shared.ids, suffixes)
         return scores, sum(capped for _, capped in encoded)
 
     def score_without_each(self, shared: SharedPrompt, candidate: Candidate) -> NDArray[np.float32]:
-        """The candidate's log-odds without each of the newest events, float32, oldest of them first.
+        """What `score` would be without each of the newest events, float32, oldest of them first.
 
         There is one for every line of the prompt; and one for a single known event even where its line did not fit,
         because without it the prompt says that nothing is known. Nothing moves into the gap, and the candidate does
@@ -144,13 +169,33 @@ class Ranker:
         lines = shared.lines
         if not lines:
             return np.zeros(0, np.float32)
-        return self.model.score_trees(
-            [
-                # All of these begin as the whole prompt does, so what they share with it is read once.
-                flat(chain(shared.head, *lines[:gone]), [chain(*lines[gone + 1 :], shared.tail, ids)])
-                for gone, ids in enumerate(self._without_each(shared.events, candidate))
+        # All of these begin as the whole prompt does, so what they share with it is read once.
+        begun = [tuple(chain(shared.head, *lines[:gone])) for gone in range(len(lines))]
+        rests = [tuple(chain(*lines[gone + 1 :], shared.tail)) for gone in range(len(lines))]
+        if self.ask == "title":
+            line, _ = self.candidate(candidate)
+            leaf = PromptTree(line, (), written=True)
+            trees = [
+                PromptTree(before, (PromptTree(rest, (leaf,)) if rest else leaf,))
+                for before, rest in zip(begun, rests, strict=True)
             ]
+            return self._likelier(trees, [line] * len(trees))
+        asked = self._without_each(shared.events, candidate)
+        return self.model.score_trees(
+            [flat(before, [(*rest, *ids)]) for before, rest, ids in zip(begun, rests, asked, strict=True)]
         )
+
+    def _likelier(self, trees: Sequence[PromptTree], lines: Sequence[Ids]) -> NDArray[np.float32]:
+        """How much likelier lines, the trees' leaves, are there than behind no history, float32 [lines]."""
+        known = {ids: self._priors[ids] for ids in lines if ids in self._priors}
+        unknown = [ids for ids in dict.fromkeys(lines) if ids not in known]
+        alone = [flat(self.beginning, unknown, written=True)] if unknown else []
+        scores = self.model.score_trees([*trees, *alone])
+        known.update(zip(unknown, scores[len(lines) :].tolist(), strict=True))
+        if len(self._priors) > _PRIORS:
+            self._priors.clear()
+        self._priors.update(known)
+        return scores[: len(lines)] - np.array([known[ids] for ids in lines], dtype=np.float32)
 
     def _newest_lines(
         self, history: History, items: Mapping[str, Item], budget: int
@@ -169,7 +214,9 @@ class Ranker:
         title = items[event.item_id].title if event.item_id else ""
         value = "" if event.value is None else f"{event.value:g}"
         return self._encode(
-            self._prompts.render("rank", "event", kind=event.kind, title=title, value=value, text=event.text or "")
+            self._prompts.render(
+                self._template, "event", kind=event.kind, title=title, value=value, text=event.text or ""
+            )
         )
 
     def _without_each(self, events: Sequence[Event], candidate: Candidate) -> Iterator[Ids]:
@@ -185,6 +232,8 @@ class Ranker:
     def candidate(self, candidate: Candidate) -> tuple[Ids, int]:
         """The token ids that continue the shared prompt with an item, and how many of its texts were capped."""
         item, told = candidate.item, candidate.behaviour or _UNTOLD
+        if self.ask == "title":
+            return self._encode(self._prompts.render("title", "candidate", title=item.title))
         about, cut = self._texts(item.attributes)
         pieces = self._prompts.render(
             "rank",

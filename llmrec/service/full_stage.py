@@ -47,7 +47,7 @@ _CODE = [
         *(f"{room}/*.py" for room in ("learning", "models", "ranking", "records", "retrieval")),
     )
     for file in sorted(Path(str(files("llmrec"))).glob(pattern))
-] + [(default_directory() / "rank.jinja").read_text(encoding="utf-8")]
+] + [(default_directory() / f"{name}.jinja").read_text(encoding="utf-8") for name in ("rank", "title")]
 """What makes a release and its answers: one of other code is not measured as this code's."""
 
 

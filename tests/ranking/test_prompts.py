@@ -159,7 +159,7 @@ def test_a_misspelt_template_is_not_ignored(own: Path) -> None:
     (own / "rank.jinja").rename(own / "ranks.jinja")
     with pytest.raises(PromptError, match=r"ranks\.jinja") as caught:
         PromptLibrary(own)
-    assert "rank.jinja, why.jinja" in caught.value.hint
+    assert "rank.jinja, title.jinja, why.jinja" in caught.value.hint
 
 
 @pytest.mark.parametrize("damage", ["bytes", "directory"])
