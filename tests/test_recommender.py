@@ -355,7 +355,7 @@ def test_the_lock_dies_with_its_process(shop: Recommender) -> None:
 def test_an_interrupted_fit_leaves_the_last_release_serving(
     shop: Recommender, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     before = shop.recommend("ann").items
