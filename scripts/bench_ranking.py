@@ -122,7 +122,9 @@ class Bench:
         """One prompt for each candidate."""
         prompts = [(*prefix, *suffix) for suffix in suffixes]
         with torch.inference_mode():
-            parts = [self.model._reader._padded(some) for some in batches(prompts, batch)]
+            parts = [
+                self.model._reader._padded(some, [PromptTree(ids) for ids in some]) for some in batches(prompts, batch)
+            ]
         return torch.cat(parts).cpu().numpy()
 
     def kv_reuse(self, prefix: Ids, suffixes: list[Ids], batch: int) -> Scores:
