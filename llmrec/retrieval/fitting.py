@@ -86,7 +86,7 @@ def fit_encoder(
         user_ids,
         texts,
         kinds=len(vocabulary.kinds),
-        fingerprint=_fingerprint(arrays, item_ids, texts),
+        fingerprint=_fingerprint(arrays, item_ids, texts, learnt),
         learnt=learnt,
     )
     start_from = _start_weights(previous, item_ids, vocabulary.kinds) if previous else None
@@ -122,9 +122,13 @@ def _vocabulary(users: Sequence[Sequence[Event]]) -> EventVocabulary:
     return EventVocabulary.of([event.kind for event in events], values, timed=timed)
 
 
-def _fingerprint(users: Sequence[EventArrays], item_ids: Sequence[str], texts: NDArray[np.float32]) -> str:
+def _fingerprint(
+    users: Sequence[EventArrays], item_ids: Sequence[str], texts: NDArray[np.float32], learnt: Collection[str]
+) -> str:
     digest = hashlib.sha256("\n".join(item_ids).encode())
     digest.update(texts.tobytes())
+    # Others would be held out: what a run with them has learnt must not be gone on from.
+    digest.update("\n".join(sorted(learnt)).encode())
     for user in users:
         for name in EventArrays.__slots__:
             digest.update(getattr(user, name).tobytes())
