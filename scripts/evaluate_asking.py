@@ -4,8 +4,8 @@
     python scripts/evaluate_asking.py DATA --release DIR --users 500 --json asking.json
 
 MovieLens-100K and the release that comes with llmrec, or a folder as for evaluate_games.py and a release made of it.
-`pointwise`: would the customer take this, Yes or No (ours). `title`: how likely each title is written behind the
-history, less how likely it is behind none, a token. `letters`: all in one prompt, A to T, which one; asked forwards and
+`pointwise`: would the customer take it, Yes or No (`[ranking] ask = "choice"`). `title`: how much likelier the history
+makes each title, a token (`ask = "title"`). `letters`: all in one prompt, A to T, which one; asked forwards and
 backwards, and averaged (LlamaRec asks once). The base is asked, without an adapter. Each stands in the report alone,
 and added to the control with the weight that is best on the other half of the users. The model is asked only about
 lists that hold the answer: no order of the others finds it.
@@ -17,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from llmrec import Recommender
-from llmrec.config import FILE_NAME, RankingSettings, Settings
+from llmrec.config import FILE_NAME, Settings
 from llmrec.data import fetch_dataset
 from llmrec.errors import ConfigError, LlmrecError
 from llmrec.evaluation import EvaluationData, Report, data_from_files, data_from_folder
@@ -36,7 +37,7 @@ from llmrec.evaluation.protocols import Split, leave_one_out
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, histories_of, judge_lists
 from llmrec.models import Segment, TransformersLM, resolve
 from llmrec.models.writing import log_likelihoods
-from llmrec.ranking import PromptLibrary, Ranker, fit_fusion
+from llmrec.ranking import Ranker, fit_fusion
 from llmrec.ranking.fusion import JudgedList
 from llmrec.records import Candidate, History, Item
 from llmrec.service.evaluating import Outputs, kept_directory
@@ -51,44 +52,36 @@ TITLE_TOKENS = 32
 
 
 class Asker:
-    """One language model, asked in three ways."""
+    """One language model, asked in three ways.
 
-    def __init__(self, model: TransformersLM, items: Mapping[str, Item], ranking: RankingSettings) -> None:
+    Args:
+        ranker: Writes the prompts, and asks for a choice.
+        model: Whom to ask.
+        items: The catalogue.
+    """
+
+    def __init__(self, ranker: Ranker, model: TransformersLM, items: Mapping[str, Item]) -> None:
         self.model = model
         self.items = items
-        self.ranker = Ranker(
-            model,
-            PromptLibrary(),
-            history_tokens=ranking.history_tokens,
-            text_tokens=ranking.text_tokens,
-            attributes=ranking.attributes,
-        )
+        self._choice, self._title = ranker.asking(model, "choice"), ranker.asking(model, "title")
 
     @property
     def ways(self) -> dict[str, Way]:
         """By name."""
-        return {"pointwise": self.pointwise, "title": self.title, "letters": self.letters}
+        return {
+            "pointwise": partial(self._score, self._choice),
+            "title": partial(self._score, self._title),
+            "letters": self.letters,
+        }
 
-    def pointwise(self, history: History, candidates: Sequence[Candidate]) -> Scores:
-        """Log-odds of Yes against No."""
-        scores, _ = self.ranker.score(self.ranker.shared(history, self.items), candidates)
-        return scores.astype(np.float64)
-
-    def title(self, history: History, candidates: Sequence[Candidate]) -> Scores:
-        """Log chance of the title behind the history, less that behind nothing, a token."""
-        behind, alone = (self._titles(known, candidates) for known in (history, History()))
-        return behind - alone
+    def _score(self, ranker: Ranker, history: History, candidates: Sequence[Candidate]) -> Scores:
+        return ranker.score(ranker.shared(history, self.items), candidates)[0].astype(np.float64)
 
     def letters(self, history: History, candidates: Sequence[Candidate]) -> Scores:
         """Log chance of an offer's letter, the mean of both orders."""
         forwards = self._letters(history, candidates)
         backwards = self._letters(history, candidates[::-1])[::-1]
         return (forwards + backwards) / 2
-
-    def _titles(self, history: History, candidates: Sequence[Candidate]) -> Scores:
-        prompt = [*self._known(history), *self._own("\nNext the customer takes")]
-        written = [self._foreign(f" {one.item.title}") for one in candidates]
-        return self._chances(prompt, written) / np.array([len(ids) for ids in written])
 
     def _letters(self, history: History, candidates: Sequence[Candidate]) -> Scores:
         prompt = [*self._known(history), *self._own("\nOffers:")]
@@ -104,7 +97,7 @@ class Asker:
             return log_likelihoods(self.model.model, [(begun, ids) for ids in written])
 
     def _known(self, history: History) -> list[int]:
-        shared = self.ranker.shared(history, self.items)
+        shared = self._choice.shared(history, self.items)
         return [index for part in (shared.head, *shared.lines) for index in part]
 
     def _own(self, text: str) -> list[int]:
@@ -116,6 +109,8 @@ class Asker:
 
 def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report:
     """The control, each way alone, and each added to the control, on the same lists."""
+    if not stage.settings.ranking.enabled:
+        raise ConfigError("the language model is switched off", hint="set ranking.enabled to true")
     if stage.settings.ranking.evidence or stage.settings.models.chat_template:
         raise ConfigError(
             "all ways are asked with the same words: without [ranking] evidence and [models] chat_template",
@@ -130,7 +125,9 @@ def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report
         models = stage.settings.models
         source = resolve(models.language_model, "language-model")
         model = TransformersLM.load(source, device=models.device, dtype=models.dtype)
-        asker = Asker(model, rec.catalogue().items, stage.settings.ranking)
+        ranker = rec.answering()[1].ranker
+        assert ranker is not None, "the language model is switched on"
+        asker = Asker(ranker, model, rec.catalogue().items)
     said = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
     systems, notes = [ListOrder("control", lists.rows, lists.control)], list(data.notes)
     for name, scores in said.items():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from typing import Literal
 
@@ -103,18 +103,18 @@ class Ranker:
         self._foreign_ids = lru_cache(maxsize=100_000)(self._tokenize_foreign)
         self._trusted_ids = lru_cache(maxsize=1_000)(self._tokenize_trusted)
 
-    def asking(self, model: LanguageModel) -> Ranker:
-        """The same prompts, put to another model."""
+    def asking(self, model: LanguageModel, ask: Ask | None = None) -> Ranker:
+        """The same prompts, put to another model; or for something else, if it is said."""
         return Ranker(
             model,
             self._prompts,
             history_tokens=self._history_tokens,
             text_tokens=self._text_tokens,
             attributes=self._attributes,
-            ask=self.ask,
+            ask=ask or self.ask,
         )
 
-    @property
+    @cached_property
     def beginning(self) -> list[int]:
         """The shared prompt of somebody of whom nothing is known."""
         return self.shared(History(), {}).ids

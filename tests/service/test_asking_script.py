@@ -10,11 +10,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
 
-from llmrec.config import RankingSettings
 from llmrec.evaluation import EvaluationData
 from llmrec.models import TransformersLM, resolve
+from llmrec.ranking import PromptLibrary, Ranker
 from llmrec.records import Candidate, Event, History, Item, User
 from llmrec.service.full_stage import FullStage
 from tests.service.test_full_stage import USERS, data, stage
@@ -39,26 +38,14 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def asker(script: ModuleType, tiny_base: Path):  # type: ignore[no-untyped-def]
     model = TransformersLM.load(resolve(str(tiny_base), "language-model"), device="cpu", dtype="float32")
-    return script.Asker(model, ITEMS, RankingSettings(history_tokens=150))
+    return script.Asker(Ranker(model, PromptLibrary(), history_tokens=150), model, ITEMS)
 
 
-def chance(asker, prompt: list[int], written: list[int]) -> float:  # type: ignore[no-untyped-def]
-    """By one plain pass over both."""
-    begun, _ = asker.model.as_text(prompt, ())
-    with torch.no_grad():
-        told = asker.model.model(torch.tensor([[*begun, *written]])).logits[0].log_softmax(dim=-1)
-    return float(sum(told[len(begun) - 1 + place, token] for place, token in enumerate(written)))
-
-
-def test_a_title_counts_for_how_much_likelier_the_history_makes_it(asker) -> None:  # type: ignore[no-untyped-def]
-    found = asker.title(HISTORY, CANDIDATES)
-    for score, one in zip(found, CANDIDATES, strict=True):
-        written = asker._foreign(f" {one.item.title}")
-        behind, alone = (
-            chance(asker, [*asker._known(known), *asker._own("\nNext the customer takes")], written)
-            for known in (HISTORY, History())
-        )
-        assert score == pytest.approx((behind - alone) / len(written), abs=1e-4)
+def test_each_way_is_the_one_that_a_ranker_has(asker) -> None:  # type: ignore[no-untyped-def]
+    for name, ask in (("pointwise", "choice"), ("title", "title")):
+        ranker = Ranker(asker.model, PromptLibrary(), history_tokens=150, ask=ask)  # type: ignore[arg-type]
+        expected, _ = ranker.score(ranker.shared(HISTORY, ITEMS), CANDIDATES)
+        np.testing.assert_allclose(asker.ways[name](HISTORY, CANDIDATES), expected, atol=1e-5)
 
 
 def test_letters_are_asked_in_both_orders(asker) -> None:  # type: ignore[no-untyped-def]
