@@ -215,9 +215,7 @@ class Serving:
         known = self._scorers
         if known is None or known[0] != version:
             known = self._made_scorers(version, live, catalogue)
-        share = live.evidence.text_share if live.evidence else 0.0
-        told = self._settings.ranking.evidence
-        return Retriever(catalogue, *known[1:], context, live.evidence, told=told, text_share=share)
+        return Retriever(catalogue, *known[1:], context, live.evidence, told=self._settings.ranking.evidence)
 
     def _made_scorers(self, version: tuple[str, int], live: Live, catalogue: Catalogue) -> _Scorers:
         with self._loading:  # of many requests that find them missing, one makes them

@@ -173,9 +173,7 @@ def world(items: int, histories: Sequence[int], users: int = 40) -> Iterator[Wor
         assert fitted is not None
         space = EncodedSpace(fitted, catalogue, rec.settings.retrieval.newcomers)
         cold = ColdStart(catalogue, space, Popularity({}), None, half_life=1.0)
-        evidence = evidence_of(release)
-        share = evidence.text_share if evidence else 0.0
-        yield World(rec, Retriever(catalogue, space, cold, {}, evidence, text_share=share), names, writer)
+        yield World(rec, Retriever(catalogue, space, cold, {}, evidence_of(release)), names, writer)
 
 
 def item(number: int) -> Item:

@@ -125,14 +125,15 @@ class Evidence:
         counted = Evidence.of(self.item_ids, sequences, self.text_share)
         return replace(counted, weights=self.weights, shift=self.shift, typical=self.typical)
 
-    def features(self, history: Rows, listed: Rows, cosines: Floats, near: Floats) -> Floats:
+    def features(self, history: Rows, listed: Rows, cosines: Floats, near: Floats | None = None) -> Floats:
         """What speaks for items, float64 [items listed, features].
 
         Args:
             history: What the user took, as rows, oldest first; -1: an item that was not there when it was counted.
             listed: The items, as rows; -1: an item that was not there when behaviour was counted.
             cosines: Between each one's text and the history's, [items listed].
-            near: Between each one's text and that of the newest item of the history, [items listed].
+            near: Between each one's text and that of the newest item of the history, [items listed]; where texts
+                propose nothing it is not looked at.
         """
         ages = np.arange(len(history))[::-1]
         decayed = np.zeros((len(self.item_ids), len(_HALF_LIVES)))
@@ -144,7 +145,7 @@ class Evidence:
         behaviour = np.tile(self.typical, (len(listed), 1))
         behaviour[known, :2] = np.log(self.preceded[listed[known]] @ decayed + _FLOOR)
         behaviour[known, 2] = np.log1p(self.counts[listed[known]])
-        if not self.text_share:
+        if near is None or not self.text_share:
             return np.column_stack([behaviour, cosines])
         how_known = np.minimum(np.where(known, behaviour[:, 2], 0.0), _WELL_KNOWN)
         return np.column_stack([behaviour, cosines, near, near * how_known, how_known == 0])

@@ -54,7 +54,7 @@ class Retriever:
         told: Of so many items of the history each candidate says that it often follows them, and how common it is;
             0: candidates say nothing.
         text_share: So much of the candidates are those whose texts are nearest to that of the newest item of the
-            history, whatever the space says of them.
+            history, whatever the space says of them; None: as the evidence was weighed for.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class Retriever:
         evidence: Evidence | None = None,
         *,
         told: int = 0,
-        text_share: float = 0.0,
+        text_share: float | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.evidence = evidence
         self._told = told
-        self._text_share = text_share
+        weighed_for = evidence.text_share if evidence else 0.0
+        self._text_share = weighed_for if text_share is None else text_share
         self.space = space
         self._cold = cold
         self._context = context
@@ -154,7 +155,7 @@ class Retriever:
             _rows(taken, evidence),
             _rows(item_ids, evidence),
             np.zeros(len(item_ids)) if told is None else inner_products(listed, told).astype(np.float64),
-            inner_products(listed, self._newest_text(query)).astype(np.float64),
+            inner_products(listed, self._newest_text(query)).astype(np.float64) if evidence.text_share else None,
         )
 
     def _newest_text(self, query: Query) -> NDArray[np.float32]:

@@ -36,7 +36,7 @@ def test_what_follows_is_a_share_of_all_that_comes_soon_after(evidence: Evidence
 
 
 def test_features_follow_the_newest_events_most(evidence: Evidence) -> None:
-    found = evidence.features(np.array([4, 0]), np.array([1, 0]), np.array([0.5, 0.1]), NO_TEXT)
+    found = evidence.features(np.array([4, 0]), np.array([1, 0]), np.array([0.5, 0.1]))
     assert found.shape == (2, len(FEATURES))
     shares = evidence.preceded.toarray()
     for column, half_life in enumerate((1.0, 4.0)):
@@ -48,31 +48,29 @@ def test_features_follow_the_newest_events_most(evidence: Evidence) -> None:
 
 
 def test_an_item_that_came_later_has_nothing_but_its_text(evidence: Evidence) -> None:
-    (found,) = evidence.features(np.array([0]), np.array([-1]), np.array([0.7]), np.zeros(1))
+    (found,) = evidence.features(np.array([0]), np.array([-1]), np.array([0.7]))
     assert found.tolist() == pytest.approx([*evidence.typical, 0.7])
     weighed = evidence.weighed(*lists_of(evidence))
     assert weighed.typical.tolist() != evidence.typical.tolist()
-    (found,) = weighed.features(np.array([0]), np.array([-1]), np.array([0.7]), np.zeros(1))
+    (found,) = weighed.features(np.array([0]), np.array([-1]), np.array([0.7]))
     assert found.tolist() == pytest.approx([*weighed.typical, 0.7])
 
 
 def test_an_event_on_a_later_item_ages_the_others(evidence: Evidence) -> None:
-    alone, aged = (
-        evidence.features(np.array(one), np.array([1]), np.zeros(1), np.zeros(1))[0] for one in ([0], [0, -1])
-    )
+    alone, aged = (evidence.features(np.array(one), np.array([1]), np.zeros(1))[0] for one in ([0], [0, -1]))
     share = evidence.preceded.toarray()[1, 0]
     assert alone[0] == pytest.approx(np.log(share + 1e-4))
     assert aged[0] == pytest.approx(np.log(share / 2 + 1e-4))
 
 
 def test_without_weights_the_encoders_score_stays(evidence: Evidence) -> None:
-    features = evidence.features(np.array([0]), np.array([1, 2]), NO_TEXT, NO_TEXT)
+    features = evidence.features(np.array([0]), np.array([1, 2]), NO_TEXT)
     assert evidence.rescored(np.array([-1.0, -2.0]), features).tolist() == [-1.0, -2.0]
 
 
 def lists_of(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two lists of two items, the first of which was taken."""
-    features = evidence.features(np.array([0]), np.array([1, 3]), NO_TEXT, NO_TEXT)
+    features = evidence.features(np.array([0]), np.array([1, 3]), NO_TEXT)
     lists = np.stack([np.column_stack([[-1.0, -1.5], features])] * 2)
     return lists, np.array([0, 0]), np.ones((2, 2), bool)
 
@@ -81,7 +79,7 @@ def test_it_is_kept_whole(evidence: Evidence) -> None:
     weighed = evidence.weighed(*lists_of(evidence))
     parts = weighed.to_parts()
     again = Evidence.from_parts(parts["evidence.safetensors"], json.loads(json.dumps(parts["evidence.json"])))  # type: ignore[arg-type]
-    asked = (np.array([0, 3]), np.array([1, 4]), NO_TEXT, NO_TEXT)
+    asked = (np.array([0, 3]), np.array([1, 4]), NO_TEXT)
     np.testing.assert_allclose(again.features(*asked), weighed.features(*asked), rtol=1e-6)
     assert again.weights.tolist() == weighed.weights.tolist() != evidence.weights.tolist()
     assert again.typical.tolist() == weighed.typical.tolist()
@@ -143,7 +141,7 @@ def test_a_constant_feature_gets_no_weight_and_the_encoder_never_counts_backward
 def test_nothing_can_be_counted_too() -> None:
     nothing = Evidence.of(ITEMS, [])
     assert not nothing.preceded.nnz
-    assert np.isfinite(nothing.features(np.array([0]), np.array([1, 2]), NO_TEXT, NO_TEXT)).all()
+    assert np.isfinite(nothing.features(np.array([0]), np.array([1, 2]), NO_TEXT)).all()
 
 
 def test_weights_go_to_what_tells_the_target() -> None:
