@@ -1,10 +1,9 @@
 """The script that times a retraining: its events answer lists that were shown, and all steps are gone through."""
 
-import importlib.util
 import json
+import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -12,15 +11,7 @@ from llmrec import Recommender
 from llmrec.testing import WordEncoder
 from tests.learning.test_retraining import fill, settings
 
-
-def load() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "bench_retraining.py"
-    spec = importlib.util.spec_from_file_location("bench_retraining", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_retraining.py"
 
 
 def test_fresh_events_on_real_lists_are_learnt_from(
@@ -34,7 +25,7 @@ def test_fresh_events_on_real_lists_are_learnt_from(
     monkeypatch.setattr("llmrec.parts.TextEncoder.load", lambda *_, **__: WordEncoder())
     out = tmp_path / "retraining.json"
     monkeypatch.setattr(sys, "argv", ["bench", "-w", str(tmp_path / "courses"), "--events", "18", "--json", str(out)])
-    assert load().main() == 0
+    assert runpy.run_path(str(SCRIPT))["main"]() == 0
     told = json.loads(out.read_text())
     assert told["seconds"] > 0
     assert told["metrics"]["adapter"]["from_shown"] > 0

@@ -1,8 +1,7 @@
 """The checker of explanations' words finds a fault wherever one is put into true words."""
 
-import importlib.util
+import runpy
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -31,19 +30,12 @@ EVIDENCE = (
 )
 
 
-def load() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "evaluate_wording.py"
-    spec = importlib.util.spec_from_file_location("evaluate_wording", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate_wording.py"
 
 
 def faults(text: str) -> list[str]:
     explanation = Explanation("u", ITEMS[1], text, EVIDENCE, Trace("history"))
-    return list(load().Checker(ITEMS).unsupported(explanation))
+    return list(runpy.run_path(str(SCRIPT))["Checker"](ITEMS).unsupported(explanation))
 
 
 @pytest.mark.parametrize(
