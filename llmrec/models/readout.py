@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from llmrec.errors import ModelError
 
@@ -45,11 +46,10 @@ class Readout:
 
     def likelihoods(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         """The log chance that each id [n] comes after its hidden row [n, width], float32 [n]."""
+        weight = self._head.weight.float()  # once: a copy for each part would be kept for the gradients
         parts = zip(torch.split(hidden, _ROWS), torch.split(ids, _ROWS), strict=True)
-        return torch.cat([self._chances(rows).gather(1, some[:, None])[:, 0] for rows, some in parts])
-
-    def _chances(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self._bent(hidden, self._head.weight, self._head.bias).log_softmax(dim=-1)
+        logits = ((self._bent(rows, weight, self._head.bias), some) for rows, some in parts)
+        return torch.cat([-cross_entropy(bent, some, reduction="none") for bent, some in logits])
 
     def _bent(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):  # it would round the logits again
