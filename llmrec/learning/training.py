@@ -120,7 +120,9 @@ def _opinions(read: Tensor, example: Example) -> Tensor:
     if example.kind != "likelier":
         return read
     behind, alone = read.chunk(2)
-    return behind - alone
+    lines = example.tree.children[0].children
+    tokens = torch.tensor([len(line.ids) for line in lines], device=read.device)
+    return torch.as_tensor(example.known, dtype=read.dtype, device=read.device) + (behind - alone) * tokens.sqrt()
 
 
 @torch.no_grad()
