@@ -5,10 +5,10 @@
 
 MovieLens-100K and the release that comes with llmrec, or a folder as for evaluate_games.py and a release made of it.
 `pointwise`: would the customer take it, Yes or No (`[ranking] ask = "choice"`). `title`: how much likelier the history
-makes each title, and how often it was taken (`ask = "title"`). `letters`: all in one prompt, A to T, which one; asked
-forwards and backwards, and averaged (LlamaRec asks once). The base is asked, without an adapter. Each stands in the
-report alone, and added to the control with the weight that is best on the other half of the users. The model is asked
-only about lists that hold the answer: no order of the others finds it.
+makes each title (`ask = "title"`). `letters`: all in one prompt, A to T, which one; asked forwards and
+backwards, and averaged (LlamaRec asks once). The base is asked, without an adapter. Each stands in the report alone,
+and added to the control with the weight that is best on the other half of the users. The model is asked only about
+lists that hold the answer: no order of the others finds it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ from llmrec.service.printing import print_error
 
 Scores = NDArray[np.float64]
 Way = Callable[[History, Sequence[Candidate]], Scores]
-Proposed = Callable[[History, NDArray[np.int64]], Sequence[Candidate]]
 SHIPPED = Path(__file__).parents[1] / "adapters" / "ml-100k"
 SETTINGS = {"models": {"dtype": "bfloat16"}, "ranking": {"attributes": 0, "history_tokens": 192}}
 TITLE_TOKENS = 32
@@ -129,12 +128,7 @@ def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report
         ranker = rec.answering()[1].ranker
         assert ranker is not None, "the language model is switched on"
         asker = Asker(ranker, model, rec.catalogue().items)
-        retriever, ids = rec.answering()[0], data.interactions.item_ids
-
-        def listed(history: History, rows: NDArray[np.int64]) -> Sequence[Candidate]:
-            return retriever.score(history, [ids[row] for row in rows if row >= 0]).candidates
-
-        said = what_is_said(asker, histories, lists, split, listed)
+    said = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
     systems, notes = [ListOrder("control", lists.rows, lists.control)], list(data.notes)
     for name, scores in said.items():
         both, weights = added(lists, scores, split)
@@ -162,15 +156,15 @@ def proposed(rec: Recommender, data: EvaluationData, split: Split, k: int) -> tu
 
 
 def what_is_said(
-    asker: Asker, histories: Sequence[History], lists: JudgedLists, split: Split, candidates: Proposed
+    asker: Asker, histories: Sequence[History], lists: JudgedLists, split: Split, item_ids: Sequence[str]
 ) -> dict[str, Scores]:
     """What each way says of the lists that hold the answer, by name, [n, k]; 0 of the others."""
     said = {name: np.zeros(lists.control.shape) for name in asker.ways}
     holding = (lists.rows == split.targets.rows[:, None]).any(axis=1)
     for place in tqdm(np.flatnonzero(holding), unit=" lists"):
-        listed = candidates(histories[place], lists.rows[place])
+        candidates = [Candidate(asker.items[item_ids[row]], 0.0) for row in lists.rows[place] if row >= 0]
         for name, ask in asker.ways.items():
-            said[name][place, : len(listed)] = ask(histories[place], listed)
+            said[name][place, : len(candidates)] = ask(histories[place], candidates)
     return said
 
 

@@ -46,7 +46,6 @@ class Example:
         capped: How many pieces of foreign text were shortened.
         kind: choice: leaves are questions. likelier: leaves are texts behind the history, and then the same ones behind
             none, whose log chances are taken off. text: leaves are histories, to be made likelier; there is no list.
-        known: Of likelier ones, what is known of each item without any history: how often it was taken, log(1 + n).
     """
 
     tree: PromptTree
@@ -55,7 +54,6 @@ class Example:
     trimmed: int = 0
     capped: int = 0
     kind: Kind = "choice"
-    known: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +130,7 @@ def _likelier(request: HeldOutRequest, places: NDArray[np.int64], ranker: Ranker
     tree = PromptTree((), (PromptTree(tuple(shared.ids), leaves), PromptTree(tuple(ranker.beginning), leaves)))
     trimmed = len(shared.lines) < request.before.known
     capped = shared.capped + sum(capped for _, capped in lines)
-    known = tuple(float(np.log1p(request.candidates[place].taken)) for place in places.tolist())
-    return Example(tree, _scores(request)[places], (len(places),), trimmed, capped, "likelier", known)
+    return Example(tree, _scores(request)[places], (len(places),), trimmed, capped, "likelier")
 
 
 def text_examples(

@@ -94,7 +94,6 @@ def _plain(example: Example) -> dict[str, Any]:
         "trimmed": example.trimmed,
         "capped": example.capped,
         "kind": example.kind,
-        "known": example.known,
     }
 
 
@@ -104,8 +103,7 @@ def _plain_tree(tree: PromptTree) -> list[Any]:
 
 def _example(form: dict[str, Any]) -> Example:
     offsets, lengths = np.array(form["offsets"], dtype=np.float64), tuple(form["lengths"])
-    known = tuple(form["known"])
-    return Example(_tree(form["tree"]), offsets, lengths, form["trimmed"], form["capped"], form["kind"], known)
+    return Example(_tree(form["tree"]), offsets, lengths, form["trimmed"], form["capped"], form["kind"])
 
 
 def _tree(form: list[Any]) -> PromptTree:

@@ -121,8 +121,7 @@ def _opinions(read: Tensor, example: Example) -> Tensor:
         return read
     behind, alone = read.chunk(2)
     lines = example.tree.children[0].children
-    tokens = torch.tensor([len(line.ids) for line in lines], device=read.device)
-    return torch.as_tensor(example.known, dtype=read.dtype, device=read.device) + (behind - alone) * tokens.sqrt()
+    return (behind - alone) * torch.tensor([len(line.ids) for line in lines], device=read.device).sqrt()
 
 
 @torch.no_grad()

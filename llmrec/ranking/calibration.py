@@ -56,12 +56,8 @@ class HeldOutRequest:
 
     def told(self, retriever: Retriever, evidence: Evidence | None = None) -> HeldOutRequest:
         """The same candidates with what behaviour says of them, by other counts than the retriever's if given."""
-        item_ids = [one.item.item_id for one in self.candidates]
-        known, counted = retriever.behaviour(self.before, item_ids, evidence), retriever.taken(item_ids, evidence)
-        told = (
-            replace(one, behaviour=of_one, taken=taken)
-            for one, of_one, taken in zip(self.candidates, known, counted, strict=True)
-        )
+        known = retriever.behaviour(self.before, [one.item.item_id for one in self.candidates], evidence)
+        told = (replace(one, behaviour=of_one) for one, of_one in zip(self.candidates, known, strict=True))
         return replace(self, candidates=tuple(told))
 
     def judged(self) -> JudgedList:

@@ -4,12 +4,10 @@ The shared part (who, situation, history, question) is read once, each candidate
 trimmed oldest first until the shared part fits; the question is never cut, and foreign text is capped piece by piece:
 a title, a description, an attribute with its name, a comment.
 
-Asked for a choice, the model says Yes or No of each candidate. Asked for titles, no question is put: it is reckoned how
+Asked for a choice, the model says Yes or No of each candidate. Asked for titles, no question is put: the score is how
 much likelier the history makes the candidate's line than it is behind no history (pointwise mutual information, Church
-and Hanks 1990), so that a title which is likely anyhow is no news; and what makes an item likely anyhow is not how its
-title sounds but how often it was taken. By Bayes, with tokens that depend on each other and so count as their root:
-
-    score = log(1 + taken) + information / sqrt(tokens)
+and Hanks 1990), so that a title which is likely anyhow is no news, divided by the root of its tokens: they depend on
+each other, so that twice as many do not say twice as much.
 """
 
 from __future__ import annotations
@@ -144,7 +142,7 @@ class Ranker:
     def score(self, shared: SharedPrompt, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], int]:
         """What the model thinks of each, float32 [candidates], and how many texts were capped.
 
-        Asked for a choice, the log-odds that it is taken next; asked for titles, see above.
+        Asked for a choice, the log-odds that it is taken next; asked for titles, nats by the root of the tokens.
 
         Raises:
             ScoringError: The model failed.
@@ -152,7 +150,7 @@ class Ranker:
         encoded = [self.candidate(one) for one in candidates]
         suffixes = [ids for ids, _ in encoded]
         if self.ask == "title":
-            scores = self._likelier([flat(shared.ids, suffixes, written=True)], suffixes, candidates)
+            scores = self._likelier([flat(shared.ids, suffixes, written=True)], suffixes)
         else:
             scores = self.model.score(shared.ids, suffixes)
         return scores, sum(capped for _, capped in encoded)
@@ -182,16 +180,17 @@ class Ranker:
                 PromptTree(before, (PromptTree(rest, (leaf,)) if rest else leaf,))
                 for before, rest in zip(begun, rests, strict=True)
             ]
-            return self._likelier(trees, [line] * len(trees), [candidate] * len(trees))
+            return self._likelier(trees, [line] * len(trees))
         asked = self._without_each(shared.events, candidate)
         return self.model.score_trees(
             [flat(before, [(*rest, *ids)]) for before, rest, ids in zip(begun, rests, asked, strict=True)]
         )
 
-    def _likelier(
-        self, trees: Sequence[PromptTree], lines: Sequence[Ids], candidates: Sequence[Candidate]
-    ) -> NDArray[np.float32]:
-        """What is thought of candidates whose lines are the trees' leaves, float32 [lines]."""
+    def _likelier(self, trees: Sequence[PromptTree], lines: Sequence[Ids]) -> NDArray[np.float32]:
+        """How much likelier lines, the trees' leaves, are there than behind no history, float32 [lines].
+
+        By the root of their tokens.
+        """
         known = {ids: self._priors[ids] for ids in lines if ids in self._priors}
         unknown = [ids for ids in dict.fromkeys(lines) if ids not in known]
         alone = [flat(self.beginning, unknown, written=True)] if unknown else []
@@ -200,10 +199,8 @@ class Ranker:
         if len(self._priors) > _PRIORS:
             self._priors.clear()
         self._priors.update(known)
-        news = scores[: len(lines)] - np.array([known[ids] for ids in lines])  # a token
-        taken = np.array([one.taken for one in candidates])
-        thought = np.log1p(taken) + news * np.sqrt([len(ids) for ids in lines])
-        return np.asarray(thought, dtype=np.float32)
+        a_token = scores[: len(lines)] - np.array([known[ids] for ids in lines], dtype=np.float32)
+        return a_token * np.sqrt([len(ids) for ids in lines], dtype=np.float32)
 
     def _newest_lines(
         self, history: History, items: Mapping[str, Item], budget: int

@@ -39,13 +39,11 @@ class Candidate:
         item: Which.
         score: The retrieval score, before any weight.
         behaviour: What may be told of it; None: nothing.
-        taken: How often it was taken, as far as that is counted; of an item that came later, as often as is typical.
     """
 
     item: Item
     score: float
     behaviour: Behaviour | None = None
-    taken: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,10 +181,6 @@ class Evidence:
             for best, told, of_one in zip(order, telling, shares, strict=True)
         ]
 
-    def taken(self, listed: Rows) -> Floats:
-        """How often each listed item was taken, float64 [items listed]; of a later one (-1) what stands in for it."""
-        return np.where(listed >= 0, self.counts[np.maximum(listed, 0)], max(0.0, np.expm1(self.typical[2])))
-
     def above(self, listed: Rows) -> Floats:
         """The share of the items that are taken more seldom than each listed one, float64 [items listed]."""
         counts = self.counts[np.maximum(listed, 0)]

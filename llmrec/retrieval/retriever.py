@@ -142,11 +142,6 @@ class Retriever:
             )
         ]
 
-    def taken(self, item_ids: Sequence[str], evidence: Evidence | None = None) -> list[float]:
-        """How often each item was taken, by other counts than the own ones if given; 0 where nothing is counted."""
-        counted = evidence or self.evidence
-        return [0.0] * len(item_ids) if counted is None else counted.taken(_rows(item_ids, counted)).tolist()
-
     def features(self, history: History, item_ids: Sequence[str], evidence: Evidence) -> NDArray[np.float64] | None:
         """What speaks for items beside a history, float64 [items, features]; None where it says nothing about any."""
         query = self.space.query(history)
@@ -188,11 +183,10 @@ class Retriever:
 
     def _retrieval(self, scored: Iterable[tuple[str, float]], path: str, query: Query | None = None) -> Retrieval:
         listed = list(scored)
-        item_ids = [item_id for item_id, _ in listed]
-        told = self._behaviour(item_ids, query, self.evidence)
+        told = self._behaviour([item_id for item_id, _ in listed], query, self.evidence)
         candidates = tuple(
-            Candidate(self.catalogue.items[item_id], score, behaviour, taken)
-            for (item_id, score), behaviour, taken in zip(listed, told, self.taken(item_ids), strict=True)
+            Candidate(self.catalogue.items[item_id], score, behaviour)
+            for (item_id, score), behaviour in zip(listed, told, strict=True)
         )
         weights = [(str(event.item_id), weight) for event, weight in query.attention if weight > 0] if query else []
         return Retrieval(candidates, path, tuple(sorted(weights, key=lambda one: -one[1])[:_NAMED]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,10 +208,3 @@ def test_what_an_item_follows_is_told_where_it_is_more_than_chance() -> None:
     assert evidence.followed(np.array([-1]), np.array([1]), most=2) == [[]]
     assert evidence.followed(history, np.array([1]), most=0) == [[]]
     assert evidence.above(np.array([2, 0, -1])).tolist() == [0.8, 0.0, 0.0]
-
-
-def test_of_an_item_that_came_later_it_is_told_how_often_its_like_are_taken(evidence: Evidence) -> None:
-    assert evidence.taken(np.array([0, 2, 1, -1])).tolist() == [2, 2, 1, 0]
-    counted = replace(evidence, typical=np.array([0.0, 0.0, np.log(4)]))
-    assert counted.taken(np.array([0, -1])).tolist() == pytest.approx([2, 3])
-    assert replace(evidence, typical=np.full(3, -5.0)).taken(np.array([-1])).tolist() == [0]

@@ -24,7 +24,7 @@ __all__ = ["data", "stage", "tiny_base"]
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 ITEMS = {name: Item(name, title) for name, title in zip("abcd", ["Rake", "Red lamp", "Blue pan", "Hose"], strict=True)}
 HISTORY = History(User("u"), (Event("u", "a", "view"),), frozenset("a"), 1)
-CANDIDATES = [Candidate(ITEMS[name], 0.0, taken=place) for place, name in enumerate("bcd")]
+CANDIDATES = [Candidate(ITEMS[name], 0.0) for name in "bcd"]
 
 
 @pytest.fixture
