@@ -203,7 +203,7 @@ class LearningSettings(_Section):
     others: Positive = 7
     """Items on such a list beside the one that was taken."""
     title_tokens: Positive = 500_000
-    """Where the model is asked for titles: it learns to write histories of about so many tokens in an epoch."""
+    """Where the model is asked for titles it learns to write histories, not lists: of about so many tokens an epoch."""
     most_lists: Positive = 20_000
     """Of more lists the users' newest are learnt from."""
     least_events: Annotated[int, Field(ge=0)] = 1
@@ -235,7 +235,7 @@ class LearningSettings(_Section):
     last_layers: Annotated[int, Field(ge=0)] = 0
     """Adapt so many of the model's last layers alone, which is quicker; 0: all."""
     epochs: Positive = 1
-    """Passes over the lists at most."""
+    """Passes over the lists at most; asked for titles, each draws histories anew."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Of AdamW, at its highest."""
     trees: Positive = 8
@@ -284,6 +284,14 @@ class Settings(_Section):
     feedback: FeedbackSettings = FeedbackSettings()
     learning: LearningSettings = LearningSettings()
     service: ServiceSettings = ServiceSettings()
+
+    @model_validator(mode="after")
+    def _titles_alone_are_asked_for(self) -> Self:
+        if self.ranking.ask == "title" and self.ranking.evidence:
+            raise ValueError('[ranking] ask = "title" tells titles alone: set evidence = 0 in [ranking]')
+        if self.ranking.ask == "title" and self.learning.pull:
+            raise ValueError('[ranking] ask = "title" learns texts, which no pull holds: set pull = 0 in [learning]')
+        return self
 
     @classmethod
     def load(
@@ -369,6 +377,9 @@ def _refusal(error: ValidationError, path: Path, variables: Mapping[tuple[str, s
     """The first problem, by the name that the reader wrote: a key of the file, or a variable."""
     problem = error.errors(include_url=False, include_context=False)[0]
     loc = tuple(str(part) for part in problem["loc"])
+    if len(loc) < 2 and problem["type"] == "value_error":  # settings that do not go together, and which says why
+        said = str(problem["msg"]).removeprefix("Value error, ")
+        return ConfigError(said, hint=f"correct it in {path}, or where else it is set")
     variable = next((name for place, name in variables.items() if place[: len(loc)] == loc[:2]), None)
     place, source = variable or ".".join(loc), "the environment" if variable else str(path)
     if problem["type"] != "extra_forbidden":

@@ -211,6 +211,11 @@ class Recommender(Keeping):
                 raise
             return self.releases.promote(release.version, "install")
 
+    @property
+    def prompt(self) -> str:
+        """What identifies how the language model is asked; a release answers what it was made with alone."""
+        return self._parts.prompt()
+
     def answering(self, version: str | None = None) -> tuple[Retriever, FusedRanker]:
         """What finds candidates and what orders them, without a request's situation; for evaluations.
 

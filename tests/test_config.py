@@ -83,6 +83,23 @@ def test_variables_that_are_no_settings_are_left_alone(
     assert Settings.load(tmp_path / "none.toml") == Settings()
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[ranking]\nask = "title"\nevidence = 1', "set evidence = 0 in [ranking]"),
+        ('[ranking]\nask = "title"\n[learning]\npull = 0.5', "set pull = 0 in [learning]"),
+        ("[encoder]\ndimension = 33\nheads = 2", "heads = 2 do not divide dimension = 33"),
+    ],
+)
+def test_settings_that_do_not_go_together_say_why(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "llmrec.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load(tmp_path / "llmrec.toml")
+    assert named in str(caught.value)
+    assert "{" not in str(caught.value)
+    assert "llmrec.toml" in caught.value.hint
+
+
 def test_what_is_written_reads_back_the_same(tmp_path: Path) -> None:
     settings = Settings(ranking=RankingSettings(enabled=False, text_tokens=20))
     file = write(tmp_path / "llmrec.toml", settings.to_toml())

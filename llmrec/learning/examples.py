@@ -42,7 +42,7 @@ class Example:
         tree: The prompts, unframed; its leaves are the lists' items, one list after the other, what was taken first.
         offsets: Added to what the model says of the items, float64 [items].
         lengths: How many items each list has.
-        trimmed: Of how many lists the history did not fit whole.
+        trimmed: Of how many lists, or texts, the history did not fit whole.
         capped: How many pieces of foreign text were shortened.
         kind: choice: leaves are questions. likelier: leaves are texts behind the history, and then the same ones behind
             none, whose log chances are taken off. text: leaves are histories, to be made likelier; there is no list.
@@ -144,16 +144,19 @@ def text_examples(
         items: At least the items that histories are about.
         longest: A tree's most tokens.
     """
-    texts = (ranker.shared(history, items) for history in histories)
+    texts = ((history.known, ranker.shared(history, items)) for history in histories)
     told = (
-        (shared, tuple(index for line in shared.lines for index in line)) for shared in texts if len(shared.lines) > 1
+        (known, shared, tuple(index for line in shared.lines for index in line))
+        for known, shared in texts
+        if len(shared.lines) > 1
     )
-    for head, of_head in groupby(told, key=lambda one: one[0].head):
-        for group in grouped(of_head, longest - len(head), lambda one: len(one[1])):
-            leaves = tuple(PromptTree(text, (), written=True) for _, text in group)
-            capped = sum(shared.capped for shared, _ in group)
+    for head, of_head in groupby(told, key=lambda one: one[1].head):
+        for group in grouped(of_head, longest - len(head), lambda one: len(one[2])):
+            leaves = tuple(PromptTree(text, (), written=True) for _, _, text in group)
+            trimmed = sum(known > len(shared.lines) for known, shared, _ in group)
+            capped = sum(shared.capped for _, shared, _ in group)
             lengths = (1,) * len(leaves)
-            yield Example(PromptTree(head, leaves), np.zeros(len(leaves)), lengths, 0, capped, "text")
+            yield Example(PromptTree(head, leaves), np.zeros(len(leaves)), lengths, trimmed, capped, "text")
 
 
 def _scores(request: HeldOutRequest) -> Floats:

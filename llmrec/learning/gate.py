@@ -96,7 +96,7 @@ def judge_release(
         progress: Show bars on a terminal.
     """
     if champion is None:
-        return Verdict(passed=True, reason="there is no release to compare with", users=0)
+        return Verdict(passed=True, reason="no release that can answer is live: there is none to compare with", users=0)
     if not requests:
         return Verdict(passed=False, reason="there is no held-out request to compare on", users=0)
     challenging, defending = rec.answering(challenger.version), rec.answering(champion.version)

@@ -19,8 +19,8 @@ from llmrec.records import Event, History, User
 __all__ = ["history_examples"]
 
 
-def history_examples(fit: Fit, served: FittedRetriever, snapshot: int, ranker: Ranker) -> list[Example]:
-    """Histories of users drawn at random, up to `[learning] title_tokens`.
+def history_examples(fit: Fit, served: FittedRetriever, snapshot: int, ranker: Ranker, epoch: int = 0) -> list[Example]:
+    """Histories of users drawn at random, up to `[learning] title_tokens`; of each as much as the prompt holds.
 
     Whom validation asks about is told of without what it asks, and without what came later.
 
@@ -29,10 +29,13 @@ def history_examples(fit: Fit, served: FittedRetriever, snapshot: int, ranker: R
         served: Its requests are for validation.
         snapshot: The last event to learn from.
         ranker: Writes the histories, as when it serves.
+        epoch: Each draws users anew.
     """
     wanted = fit.settings.learning
     histories = list(_histories(fit, served, snapshot))
-    order = np.random.default_rng(fit.settings.fit.seed).permutation(len(histories))
+    generator = np.random.default_rng(fit.settings.fit.seed)
+    for _ in range(epoch + 1):
+        order = generator.permutation(len(histories))
     drawn = [histories[place] for place in order]
     found, tokens = list[Example](), 0
     for example in text_examples(drawn, ranker, fit.catalogue.items, wanted.tree_tokens):

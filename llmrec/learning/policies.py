@@ -49,7 +49,12 @@ def settings_of(policy: Policy, settings: Settings, *, llm: bool) -> Settings:
         policy: Which.
         settings: Of the workspace whose log is played.
         llm: Whether the language model ranks.
+
+    Raises:
+        ConfigError: The policy pulls, and the language model is asked for titles.
     """
+    if policy == "adapter-pulled" and settings.ranking.ask == "title":
+        raise ConfigError('no pull holds texts ([ranking] ask = "title")', hint="replay adapter-evolving instead")
     learning: dict[str, Any] = dict(ADAPTED.get(policy, {}))
     if learning:
         learning["pull"] = (settings.learning.pull or _PULL) if policy == "adapter-pulled" else 0.0

@@ -84,8 +84,9 @@ def train_ranker(fit: Fit, fitted: FittedRetriever, snapshot: int, start: Releas
     # In log-odds, whatever the unit of the retriever's score.
     validation = [request.weighed(fitted.prior_weight) for request in hits[: wanted.validation_lists]]
     if min(taught.count, len(validation)) < _FEWEST:
+        what = "histories" if fit.ranker.ask == "title" else "lists"
         raise DataError(
-            f"{taught.count} lists to learn from and {len(validation)} to validate with are too few",
+            f"{taught.count} {what} to learn from and {len(validation)} lists to validate with are too few",
             hint=f"collect more events: each needs {_FEWEST}, from users with several events",
         )
     goes_on = _lay_out(start, directory.with_name(_START))
@@ -123,9 +124,13 @@ def _lists(fit: Fit, ranker: Ranker, fitted: FittedRetriever, snapshot: int) -> 
 
 def _histories(fit: Fit, ranker: Ranker, fitted: FittedRetriever, snapshot: int) -> _Taught:
     """What users did, as texts."""
-    examples = history_examples(fit, fitted, snapshot, ranker)
-    tokens = sum(one.tree.tokens for one in examples)
-    return _Taught(lambda _: examples, sum(len(one.lengths) for one in examples), {"title_tokens": tokens})
+
+    def epoch(number: int) -> list[Example]:
+        return history_examples(fit, fitted, snapshot, ranker, number)
+
+    first = epoch(0)
+    tokens = sum(one.tree.tokens for one in first)
+    return _Taught(epoch, sum(len(one.lengths) for one in first), {"title_tokens": tokens})
 
 
 def require_extras(wanted: LearningSettings) -> None:
@@ -239,10 +244,11 @@ def _trained(
         learner.close()
     if training.trimmed:
         _logger.warning(
-            "%d of the %d lists that were learnt from tell of the newest events alone: raise ranking.history_tokens "
+            "%d of the %d %s that were learnt from tell of the newest events alone: raise ranking.history_tokens "
             "to tell more",
             training.trimmed,
             training.lists,
+            "histories" if ranker.ask == "title" else "lists",
         )
     return training
 

@@ -39,6 +39,10 @@ __all__ = ["AdapterOptions", "AdapterTraining", "list_losses", "odds_of", "requi
 
 _logger = logging.getLogger(__name__)
 
+_WEIGHTS = (0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""By so many times of its weight a model that learns texts is validated, and the best counts: nothing in its training
+gives what it says of items a scale, as a list's softmax does."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterOptions:
@@ -82,8 +86,8 @@ class AdapterTraining:
         trimmed: Lists whose history did not fit whole.
         capped: Pieces of foreign text that were shortened.
         losses: The mean list's loss less that of its offsets alone, since the validation before.
-        gains: At each validation, by how much the log chance of what was taken rises over the offsets alone; the first
-            one is before anything was learnt.
+        gains: At each validation, by how much the log chance of what was taken rises over the offsets alone (of
+            texts: at the best weight); the first one is before anything was learnt.
         at: How many lists it had learnt from at each validation.
         best_step: The step of the best validation; 0: none was better than what it began with.
         seconds: Interruptions apart.
@@ -314,11 +318,15 @@ class _Run:
         """By how much whole lists are likelier than by their offsets alone; each process asks about its share."""
         self.model.eval()
         own = self.lessons.validation[self.accelerator.process_index :: self.accelerator.num_processes]
-        losses = [list_losses(_opinions(self.learner([one.tree]), one), one, self.options.weight) for one in own]
-        sums = [float(sum(map(torch.sum, losses))), float(sum(map(len, losses)))]
-        total = torch.tensor(sums, dtype=torch.float64, device=self.accelerator.device)
-        summed = self.accelerator.reduce(total, reduction="sum")
-        return self.before - float(summed[0] / summed[1]) if float(summed[1]) else float(self.state.step)
+        learns_texts = bool(self.lessons.validation) and self.lessons.validation[0].kind == "likelier"
+        weights = self.options.weight * np.array(_WEIGHTS if learns_texts else (1.0,))
+        total = torch.zeros(len(weights) + 1, dtype=torch.float64, device=self.accelerator.device)
+        for one in own:
+            odds = _opinions(self.learner([one.tree]), one)
+            losses = [list_losses(odds, one, float(weight)).sum() for weight in weights]
+            total += torch.stack([*losses, losses[0].new_tensor(len(one.lengths))]).double()
+        *summed, lists = self.accelerator.reduce(total, reduction="sum").tolist()
+        return self.before - min(summed) / lists if lists else float(self.state.step)
 
     def _validate(self) -> None:
         """Measure, and keep what is better than all before.

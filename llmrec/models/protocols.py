@@ -35,7 +35,7 @@ class Encoder(Protocol):
 
 
 class LanguageModel(Protocol):
-    """Reads token ids and says how much more likely Yes is than No as the next token. It never sees an item."""
+    """Reads token ids: how much more likely Yes is than No as the next one, or how likely a text. It never sees an item."""
 
     @property
     def name(self) -> str:
@@ -83,6 +83,8 @@ class LanguageModel(Protocol):
 
     def score_trees(self, trees: Sequence[PromptTree]) -> NDArray[np.float32]:
         """logit(Yes) - logit(No) after every prompt of the trees, float32 [leaves], in the order of the leaves.
+
+        Of a leaf that is written: the log chance of its tokens after the first, nats a token.
 
         Raises:
             ScoringError: The model failed on this request.

@@ -22,7 +22,7 @@ _AT_ONCE = 4
 
 
 class AnswerReader:
-    """A model and its head: prompts in, log-odds out.
+    """A model and its head: prompts in; out log-odds, or how likely texts are.
 
     Args:
         model: A causal language model of transformers, ready for inference.

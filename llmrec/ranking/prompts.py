@@ -37,10 +37,12 @@ class Block:
     Args:
         examples: Variable -> values like those it gets; the block is tried with every combination when it is loaded.
         needed: Of each of these groups the block must use at least one variable.
+        begins: Whether it must begin with words of its own.
     """
 
     examples: Mapping[str, tuple[object, ...]]
     needed: tuple[frozenset[str], ...] = ()
+    begins: bool = False
 
 
 _KINDS = ("view", "click", "like", "dislike", "hide", "rating", "purchase", "search", "comment", "lent")
@@ -77,7 +79,8 @@ TASKS: Final[Mapping[str, Mapping[str, Block]]] = {
     "title": {
         "shared": _SHARED,
         "event": _TOLD,
-        "candidate": Block({"title": ("Rake",)}, (frozenset({"title"}),)),
+        # The first token of what is written is not asked about: it must not be the title's.
+        "candidate": Block({"title": ("Rake",)}, (frozenset({"title"}),), begins=True),
     },
     "why": {
         "why": Block(
@@ -244,6 +247,8 @@ class PromptLibrary:
     def _try(self, task: str, name: str, block: Block) -> None:
         for values in product(*block.examples.values()):
             pieces = self.render(task, name, **dict(zip(block.examples, values, strict=True)))
+            if block.begins and not (isinstance(pieces[0], Segment) and pieces[0].trusted):
+                raise _refusal(self._loaded[task].path, f", block {name}", "it must begin with words of its own")
             # The examples hold no marks, so one that had to be taken out was put in by the template.
             if any(isinstance(piece, Segment) and _REPLACED in piece.text for piece in pieces):
                 message = "it shows what it has rendered before; use neither macros nor {% set %} around {{ }}"

@@ -149,7 +149,7 @@ class Ranker:
         """
         encoded = [self.candidate(one) for one in candidates]
         suffixes = [ids for ids, _ in encoded]
-        if self.ask == "title":
+        if self.ask == "title" and suffixes:
             scores = self._likelier([flat(shared.ids, suffixes, written=True)], suffixes)
         else:
             scores = self.model.score(shared.ids, suffixes)
@@ -191,7 +191,8 @@ class Ranker:
 
         By the root of their tokens.
         """
-        known = {ids: self._priors[ids] for ids in lines if ids in self._priors}
+        # Another thread may clear what is kept at any time.
+        known = {ids: prior for ids in lines if (prior := self._priors.get(ids)) is not None}
         unknown = [ids for ids in dict.fromkeys(lines) if ids not in known]
         alone = [flat(self.beginning, unknown, written=True)] if unknown else []
         scores = self.model.score_trees([*trees, *alone])

@@ -130,6 +130,8 @@ class Release:
         """The settings that say what the language model is told, as the release was made with them."""
         ranking = self.manifest.get("settings", {}).get("ranking", {})
         told = [f"{name} = {ranking[name]}" for name in _TOLD if name in ranking]
+        if ranking:  # releases from before it was a setting were asked for a choice
+            told.insert(0, f'ask = "{ranking.get("ask", "choice")}"')
         return f": it was made with {', '.join(told)} in [ranking]" if told else ""
 
 

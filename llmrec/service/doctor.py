@@ -111,6 +111,7 @@ def _release(rec: llmrec.Recommender) -> tuple[State, str]:
         return "note", "none yet: run `llmrec fit`"
     for part in release.manifest["files"]:
         release.read(part)
+    release.require("prompt", rec.prompt)
     return "ok", f"{release.version} is live, every file as its manifest says"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llmrec import Event, Item, Recommender
-from llmrec.config import Settings
+from llmrec.config import RankingSettings, Settings
 from llmrec.errors import ConfigError, DataError
 from llmrec.learning import ReplayOptions, policies, policies_of, replay, replay_page, replay_table, training
 from llmrec.learning import replaying as module
@@ -128,6 +128,10 @@ def test_what_cannot_be_played_is_refused(log: Recommender, tmp_path: Path) -> N
         replay(log, tmp_path, ReplayOptions(blocks=50))
     with pytest.raises(ConfigError, match="policy 'lazy'"):
         policies_of(["frozen", "lazy"])
+    titled = Settings(ranking=RankingSettings(ask="title"))
+    assert policies.settings_of("adapter-evolving", titled, llm=True).learning.start == "champion"
+    with pytest.raises(ConfigError, match="pull"):
+        policies.settings_of("adapter-pulled", titled, llm=True)
     for wrong in ({"blocks": 0}, {"requests": -3}, {"warm_up": 1.0}):
         with pytest.raises(ConfigError, match="nothing to play"):
             replay(log, tmp_path, ReplayOptions(**wrong))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from llmrec import Event, History, Item, User
+from llmrec.errors import PromptError
 from llmrec.models import PromptTree, TransformersLM
 from llmrec.models.tree import flat
 from llmrec.ranking import PromptLibrary, Ranker
@@ -103,3 +104,17 @@ def test_other_words_are_another_fingerprint(tiny: TransformersLM, tmp_path: Pat
     )
     own = Ranker(tiny, PromptLibrary(tmp_path), ask="title")
     assert own.fingerprint not in (asked.fingerprint, told.fingerprint)
+
+
+def test_a_line_begins_with_words_that_are_not_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "title.jinja").write_text(
+        "{% block shared %}Taken:{{ history }}{% endblock %}{% block event %}\n{{ title }}{{ text }}{% endblock %}"
+        "{% block candidate %}{{ title }}{% endblock %}"
+    )
+    with pytest.raises(PromptError, match="block candidate: it must begin with words of its own"):
+        PromptLibrary(tmp_path)
+
+
+def test_of_no_candidate_nothing_is_said(asker: Ranker) -> None:
+    scores, capped = asker.score(asker.shared(HISTORY, ITEMS), [])
+    assert (scores.shape, capped) == ((0,), 0)

@@ -207,7 +207,10 @@ def test_a_release_that_was_asked_otherwise_says_with_which_settings(tmp_path: P
     release.require("prompt", "abc:0:32:evidence1")
     with pytest.raises(ReleaseError, match="another prompt") as caught:
         release.require("prompt", "abc:8:32")
-    assert "attributes = 0, evidence = 1, text_tokens = 32, history_tokens = 192 in [ranking]" in caught.value.hint
+    assert (
+        'ask = "choice", attributes = 0, evidence = 1, text_tokens = 32, history_tokens = 192 in [ranking]'
+        in caught.value.hint
+    )
     assert "enabled" not in caught.value.hint
 
 

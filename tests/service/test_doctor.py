@@ -105,6 +105,13 @@ def test_a_release_may_hold_files_that_are_not_json(fitted: Path) -> None:
     assert found(fitted)["release"].state == "fault"
 
 
+def test_a_release_that_was_asked_otherwise_is_a_fault(fitted: Path) -> None:
+    (fitted / "llmrec.toml").write_text('[ranking]\nask = "title"\n')
+    finding = found(fitted)["release"]
+    assert finding.state == "fault"
+    assert 'made with ask = "choice"' in finding.detail
+
+
 def test_a_cached_model_is_compared_with_its_checksums(cached: Path, tmp_path: Path) -> None:
     assert found(tmp_path)["model tiny"] == Finding("model tiny", "ok", str(cached))
     (cached / "model.safetensors").write_bytes(b"altered")
