@@ -109,7 +109,7 @@ class LoraLearner(nn.Module):
             weight.data = weight.data.float()
 
     def forward(self, trees: Sequence[PromptTree]) -> Tensor:
-        """logit(Yes) - logit(No) after every prompt, or nats a token of a written leaf, float32 [leaves], depth first."""
+        """logit(Yes) - logit(No) after prompts, or nats a token of written leaves, float32 [leaves], depth first."""
         framed = [tree.framed(*self._frame) for tree in trees]
         with self._computing():
             if self._in_parts is not None and not torch.is_grad_enabled():

@@ -35,7 +35,7 @@ class Encoder(Protocol):
 
 
 class LanguageModel(Protocol):
-    """Reads token ids: how much more likely Yes is than No as the next one, or how likely a text. It never sees an item."""
+    """Reads token ids: how much likelier Yes is than No next, or how likely a text. It never sees an item."""
 
     @property
     def name(self) -> str:

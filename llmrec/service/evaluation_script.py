@@ -38,6 +38,9 @@ def evaluation_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--release", type=Path, metavar="DIR", help="measure a shipped release (with --stage full)")
     parser.add_argument("--users", type=int, metavar="N", help="ask a fixed sample of so many (with --stage full)")
     parser.add_argument(
+        "--skip-users", type=int, default=0, metavar="N", help="others than the first so many of the sample's order"
+    )
+    parser.add_argument(
         "--targets", type=int, metavar="N", help="foretell each of the last N items of a user (with --stage full)"
     )
     parser.add_argument(
@@ -93,10 +96,14 @@ def run_script(
 def _report(
     options: argparse.Namespace, lineup: Lineup, read: Callable[[argparse.Namespace], EvaluationData]
 ) -> Report:
+    if options.skip_users < 0 or (options.users is not None and options.users < 1):
+        raise ConfigError("so few users cannot be asked", hint="give --users 1 or more, and --skip-users 0 or more")
     if options.stage == "retriever":
-        if options.release or options.users or options.targets is not None or options.hits_only:
+        given = (options.release, options.users, options.skip_users, options.targets is not None, options.hits_only)
+        if any(given):
             raise ConfigError(
-                "--release, --users, --targets and --hits-only are for the language model", hint="add --stage full"
+                "--release, --users, --skip-users, --targets and --hits-only are for the language model",
+                hint="add --stage full",
             )
         return evaluate_data(read(options), lineup, Protocol())
     if options.baselines_only or options.seeds or (options.encoder and options.release):
@@ -118,6 +125,7 @@ def _report(
         options.release,
         lineup.shipped,
         options.users,
+        options.skip_users,
         targets=targets,
         hits_only=options.hits_only,
     )

@@ -61,6 +61,7 @@ class FullStage:
         release: Directory of a release that is measured; None: one is made of the training part.
         encoder: Taken as it is where a release is made; it was trained on the same training part. None: one is trained.
         users: How many users are asked, a fixed sample; None: all.
+        skipped: So many of the sample's order come first and are not asked, so that others can confirm a figure.
         targets: How many of each user's last items are foretold; 1: leave-one-out.
         hits_only: Ask the language model only about lists that hold the answer: the figures of accuracy are the same,
             and nothing is told of the probabilities, nor of what lists are made of (coverage, novelty, diversity).
@@ -72,6 +73,7 @@ class FullStage:
     release: Path | None = None
     encoder: FittedEncoder | None = None
     users: int | None = None
+    skipped: int = 0
     targets: int = 1
     hits_only: bool = False
     progress: bool = True
@@ -90,7 +92,7 @@ def full_report(data: EvaluationData, stage: FullStage) -> Report:
     if data.texts is None:
         raise DataError("a language model needs items with titles", hint="name --items")
     data = data.by_id()
-    split = sampled(_split(data, stage.targets), stage.users)
+    split = sampled(_split(data, stage.targets), stage.users, stage.skipped)
     with ExitStack() as stack:
         rec = stack.enter_context(held_out_workspace(data, split, stage))
         if rec.releases.champion() is None:
@@ -137,12 +139,24 @@ def _split(data: EvaluationData, targets: int) -> Split:
     return leave_one_out(data.interactions) if targets == 1 else leave_last_out(data.interactions, targets)
 
 
-def sampled(split: Split, users: int | None) -> Split:
-    """The requests of a fixed sample of users, the same for every system and every call."""
+def sampled(split: Split, users: int | None, skipped: int = 0) -> Split:
+    """The requests of a fixed sample of users, the same for every system and every call.
+
+    Args:
+        split: Requests of all users.
+        users: How many; None: all that are left.
+        skipped: Of how many others the sample does not have any.
+
+    Raises:
+        DataError: Nobody is left.
+    """
     names = np.unique(split.requests.users)
-    if users is None or users >= len(names):
+    if skipped >= len(names):
+        raise DataError(f"of {len(names)} users {skipped} cannot be skipped", hint="lower --skip-users")
+    if not skipped and (users is None or users >= len(names)):
         return split
-    drawn = names[np.random.default_rng(0).permutation(len(names))[:users]]
+    order = np.random.default_rng(0).permutation(len(names))
+    drawn = names[order[skipped : None if users is None else skipped + users]]
     some = np.flatnonzero(np.isin(split.requests.users, drawn))
     return replace(split, requests=split.requests.take(some), targets=split.targets.take(some))
 

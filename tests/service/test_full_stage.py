@@ -21,7 +21,7 @@ from llmrec.evaluation.protocols import leave_one_out, training_interactions
 from llmrec.evaluation.reranking import JudgedLists, ListOrder, events_of, histories_of
 from llmrec.ranking import Fusion, Ranker
 from llmrec.retrieval import FittedEncoder
-from llmrec.service.full_stage import FullStage, full_report, held_out_workspace
+from llmrec.service.full_stage import FullStage, full_report, held_out_workspace, sampled
 from llmrec.testing import WordEncoder
 from tests.tiny import tiny_base
 
@@ -130,6 +130,19 @@ def test_a_release_from_elsewhere_is_measured_on_a_sample(
     form = full_report(data, other).to_dict()
     assert form["users"] == 10
     assert not list((tmp_path / "other").glob("workspace-*/training/*.safetensors"))
+
+
+def test_a_figure_is_confirmed_by_others_than_the_sample(data: EvaluationData) -> None:
+    split = leave_one_out(data.interactions)
+    everybody = set(split.requests.users)
+    first, others = sampled(split, 10), sampled(split, 5, skipped=10)
+    assert (len(first.requests), len(others.requests)) == (10, 5)
+    assert not set(first.requests.users) & set(others.requests.users)
+    rest = sampled(split, None, skipped=10)
+    assert set(rest.requests.users) == everybody - set(first.requests.users)
+    assert set(others.requests.users) <= set(rest.requests.users)
+    with pytest.raises(DataError, match="cannot be skipped"):
+        sampled(split, 5, skipped=len(everybody))
 
 
 def test_the_workspace_holds_nothing_that_is_to_be_foretold(data: EvaluationData, stage: FullStage) -> None:
