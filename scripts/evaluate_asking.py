@@ -8,13 +8,14 @@ MovieLens-100K and the release that comes with llmrec, or a folder as for evalua
 makes each title (`ask = "title"`). `letters`: all in one prompt, A to T, which one; asked forwards and
 backwards, and averaged (LlamaRec asks once). The base is asked, without an adapter. Each stands in the report alone,
 and added to the control with the weight that is best on the other half of the users. The model is asked only about
-lists that hold the answer: no order of the others finds it.
+lists that hold the answer: no order of the others finds it. How long each way takes is told as a ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -128,8 +129,8 @@ def report_of(data: EvaluationData, stage: FullStage, candidates: int) -> Report
         ranker = rec.answering()[1].ranker
         assert ranker is not None, "the language model is switched on"
         asker = Asker(ranker, model, rec.catalogue().items)
-    said = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
-    systems, notes = [ListOrder("control", lists.rows, lists.control)], list(data.notes)
+    said, times = what_is_said(asker, histories, lists, split, data.interactions.item_ids)
+    systems, notes = [ListOrder("control", lists.rows, lists.control)], [*data.notes, times]
     for name, scores in said.items():
         both, weights = added(lists, scores, split)
         systems += [ListOrder(name, lists.rows, scores), ListOrder(f"{name}+control", lists.rows, both)]
@@ -157,15 +158,27 @@ def proposed(rec: Recommender, data: EvaluationData, split: Split, k: int) -> tu
 
 def what_is_said(
     asker: Asker, histories: Sequence[History], lists: JudgedLists, split: Split, item_ids: Sequence[str]
-) -> dict[str, Scores]:
-    """What each way says of the lists that hold the answer, by name, [n, k]; 0 of the others."""
+) -> tuple[dict[str, Scores], str]:
+    """What each way says of the lists that hold the answer, by name, [n, k], 0 of the others; and how long it took."""
     said = {name: np.zeros(lists.control.shape) for name in asker.ways}
+    took: dict[str, list[float]] = {name: [] for name in said}
     holding = (lists.rows == split.targets.rows[:, None]).any(axis=1)
     for place in tqdm(np.flatnonzero(holding), unit=" lists"):
         candidates = [Candidate(asker.items[item_ids[row]], 0.0) for row in lists.rows[place] if row >= 0]
         for name, ask in asker.ways.items():
+            began = time.perf_counter()
             said[name][place, : len(candidates)] = ask(histories[place], candidates)
-    return said
+            took[name].append(time.perf_counter() - began)
+    return said, _compared(took)
+
+
+def _compared(took: Mapping[str, Sequence[float]]) -> str:
+    """Each way's time on a list over the first way's: a median, which leaves out what only the first lists pay."""
+    (first, base), *others = took.items()
+    if not base:
+        return "no list holds the answer, so nothing was asked."
+    ratios = [f"{name} {np.median(np.divide(times, base)):.2f} times" for name, times in others]
+    return f"time of a list, over that of {first}: {', '.join(ratios)} (medians of {len(base)} lists)."
 
 
 def added(lists: JudgedLists, said: Scores, split: Split) -> tuple[Scores, list[tuple[float, float]]]:

@@ -18,6 +18,7 @@ from llmrec.chat.undoing import undo
 __all__ = ["answer"]
 
 _MOST_STEPS = 20
+_OF_A_LIST = frozenset({"why", "why_not", "compare"})
 _THANKS = re.compile(r"\b(?:thanks?|thank you|merci|danke|gracias|grazie)\b", re.IGNORECASE)
 
 
@@ -31,6 +32,9 @@ def answer(turn: Turn, wishes: Sequence[Wish], n: int) -> Reply:
     """
     before = turn.state.constraints
     for wish in wishes:
+        if wish.intent in _OF_A_LIST and not turn.state.shown:
+            # Asked together with the wish for the first list, a question is about that one.
+            give_list(turn, n)
         if not turn.misses(wish.mentions):
             _ACTS[wish.intent](turn, wish)
     if turn.actions:

@@ -104,10 +104,11 @@ def narrow(turn: Turn, mentions: Mentions, talked_of: Sequence[str] = ()) -> boo
 
 
 def give_list(turn: Turn, n: int) -> None:
-    """The list that the turn came to, if it is to have one."""
+    """The list that the turn came to, if it is to have one; from then on it has none to give."""
     if turn.wanted is None:
         return
     (more, like), constraints = turn.wanted, turn.state.constraints
+    turn.wanted = None
     excluded = turn.state.offered if more else ()
     where = constraints.where() or None
     answer = turn.recommender.recommend(turn.user_id, n, where=where, exclude=excluded, like=like)

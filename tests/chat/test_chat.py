@@ -49,6 +49,16 @@ def test_strange_words_change_nobodys_scores(garden: Recommender, user: str, sai
     assert scores(garden, user) == own
 
 
+@pytest.mark.parametrize("said", ["only lights, and why the first one?", "recommend something, and why is it there?"])
+def test_a_question_beside_the_first_wish_is_about_the_list_it_gets(garden: Recommender, user: str, said: str) -> None:
+    reply = garden.chat(user).send(said)
+    assert reply.recommendation is not None
+    assert reply.explanation is not None
+    assert reply.explanation.item == reply.recommendation.items[0].item
+    assert reply.text.index("1. ") < reply.text.index(reply.explanation.text)
+    assert reply.text.count("1. ") == 1  # one list
+
+
 def place_of(item_id: str, ranked: list[RankedItem]) -> int:
     return next(one.rank for one in ranked if one.item.item_id == item_id)
 

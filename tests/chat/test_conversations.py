@@ -129,7 +129,8 @@ FILMS: dict[str, list[Said]] = {
         Said("that's wrong, I don't like musicals", "profile", ("filtered",), ("no Romance", "no Musical")),
     ],
     "two wishes at once": [
-        Said("only comedies, and why is the first one there?", "filter+why", ("filtered",), ("only Comedy",)),
+        Said("only comedies, and why is the first one there?", "filter+why", ("filtered",), ("only Comedy",),
+             says="is scored without a history", gives=[genre("Comedy")]),
         Said("hide the first one and give me something else", "less_like+recommend", ("hidden",),
              gives=[genre("Comedy")]),
         Said("loved Heat but hated Casino", "comment", ("commented", "commented")),

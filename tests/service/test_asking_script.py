@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,11 @@ def test_all_ways_stand_in_the_usual_report(script: ModuleType, data: Evaluation
     assert form["users"] == 40 < USERS
     assert len({found["recall@5"]["value"] for found in form["systems"].values()}) == 1  # the same five, reordered
     assert len({found["mrr@5"]["value"] for name, found in form["systems"].items() if name in ways}) > 1
+    told = [note for note in form["notes"] if note.startswith("time of a list")]
+    assert len(told) == 1
+    assert re.search(
+        r"over that of pointwise: title \d+\.\d\d times, letters \d+\.\d\d times \(medians of \d+", told[0]
+    )
     json.dumps(form)
 
 
